@@ -1,0 +1,98 @@
+-- The usage charges that a rule judges: void invoices left out, period closed inside the rule's window.
+-- Lines of one invoice for one item, price and period are the parts of one charge (some platforms print a line a tier,
+-- or the flat fee as a line of its own), so they are added up; `line_id` is the first of them. Lines that are all the
+-- same are one charge printed twice, the finding of period-overlap: here they count once.
+-- A price that is wrong in itself has no amount to hold a charge against: its charges are left out here, the price is
+-- a finding of tier-gap.
+with parts as (
+  select
+    source,
+    invoice_id,
+    customer_id,
+    subscription_id,
+    item_id,
+    price_id,
+    price_effective_from,
+    meter,
+    period_start,
+    period_end,
+    currency,
+    min(line_id) as line_id,
+    count(*) as line_count,
+    cast(sum(cast(quantity as decimal(76, 12))) as decimal(38, 12)) as total_quantity,
+    cast(sum(cast(amount as decimal(76, 12))) as decimal(38, 12)) as total_amount,
+    min(quantity) as least_quantity,
+    min(amount) as least_amount,
+    count(*) > 1
+      and count(quantity) in (0, count(*))
+      and coalesce(min(quantity) = max(quantity), true)
+      and min(amount) = max(amount) as is_repeated,
+    bool_or(coalesce(is_prorated, false)) as is_prorated,
+    min(invoice_number) as invoice_number,
+    min(invoice_status) as invoice_status,
+    min(bill_run_id) as bill_run_id,
+    min(target_date) as target_date,
+    min(finalized_at) as finalized_at,
+    min(invoice_created_at) as invoice_created_at
+  from line_terms
+  where kind = 'usage'
+    and coalesce(invoice_status, '') <> 'void'
+    and period_end > $window_start
+    and period_end <= $window_end
+  group by
+    source, invoice_id, customer_id, subscription_id, item_id, price_id, price_effective_from, meter,
+    period_start, period_end, currency
+),
+
+rateable as (
+  select
+    p.source, p.invoice_id, p.line_id, p.line_count, p.customer_id, p.subscription_id, p.item_id, p.price_id,
+    p.price_effective_from, p.meter, p.period_start, p.period_end, p.currency, p.is_repeated,
+    case when p.is_repeated then p.least_quantity else p.total_quantity end as quantity,
+    case when p.is_repeated then p.least_amount else p.total_amount end as amount,
+    p.is_prorated, p.invoice_number, p.invoice_status, p.bill_run_id, p.target_date, p.finalized_at,
+    p.invoice_created_at
+  from parts as p
+  left anti join price_faults as f
+    on f.source = p.source
+    and f.price_id = p.price_id
+    and f.effective_from = p.price_effective_from
+    and f.stops_rating
+)
+
+select
+  p.source,
+  p.invoice_id,
+  p.line_id,
+  p.line_count,
+  p.customer_id,
+  p.subscription_id,
+  p.item_id,
+  p.price_id,
+  p.price_effective_from,
+  p.meter,
+  p.period_start,
+  p.period_end,
+  p.quantity,
+  p.amount,
+  p.currency,
+  p.is_repeated,
+  p.is_prorated,
+  p.invoice_number,
+  p.invoice_status,
+  p.bill_run_id,
+  p.target_date,
+  p.finalized_at,
+  p.invoice_created_at,
+  t.price,
+  t.charge_model,
+  t.currency as price_currency,
+  coalesce(t.aggregation, 'sum') as aggregation,
+  t.unit,
+  t.product_name,
+  u.used_quantity,
+  u.used_records
+from rateable as p
+join price_terms as t
+  on t.source = p.source and t.price_id = p.price_id and t.effective_from = p.price_effective_from
+left join line_usage as u on u.source = p.source and u.line_id = p.line_id

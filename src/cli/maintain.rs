@@ -1,0 +1,46 @@
+//! `trueup maintain`: the plan first, then the work.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::args::{Global, MaintainArgs};
+use super::context::{Context, configuration_or_lake};
+use super::output::{say, table, write};
+use super::{Exit, Failure};
+use crate::lake::table as table_named;
+use crate::model::span::parse_span;
+
+pub(super) async fn maintain(
+    global: &Global,
+    args: &MaintainArgs,
+    now: DateTime<Utc>,
+) -> Result<Exit, Failure> {
+    let retention = parse_span(&args.retain)
+        .map_err(|error| Failure::new(Exit::Usage, format!("--retain: {error}")))?;
+    let retention = TimeDelta::from_std(retention).map_err(Failure::internal)?;
+    if retention < TimeDelta::days(7) {
+        let reason = "--retain: files younger than 7 days may still be read or written by others";
+        return Err(Failure::new(Exit::Usage, reason));
+    }
+    let context = Context::open(configuration_or_lake(global)?, now).await?;
+    let failed = |error| Failure::of(Exit::Failed, &error);
+    let plans = context.lake.maintenance_plan(retention).await.map_err(failed)?;
+    let rows = plans.iter().map(|plan| {
+        let (files, expired) = (plan.files.to_string(), plan.expired.to_string());
+        vec![plan.table.to_owned(), plan.version.to_string(), files, expired]
+    });
+    write(&format!("{}\n", table(&["table", "version", "files", "files to delete"], rows)))?;
+    if !args.yes {
+        say(global, "nothing was done; --yes compacts, checkpoints and vacuums these tables");
+        return Ok(Exit::Done);
+    }
+    let ctx = context.sessions.session();
+    for plan in plans {
+        let Some(def) = table_named(plan.table) else { continue };
+        let done = context.lake.maintain(&ctx, def, retention).await.map_err(failed)?;
+        say(
+            global,
+            &format!("{}: {} files became {}, {} deleted", done.table, done.compacted, done.written, done.deleted),
+        );
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,147 @@
+//! The command line: parses, hands values from stage to stage, prints, and answers with a code.
+//!
+//! clap's types and all printing stay in this module; work is done by the stages.
+
+mod args;
+mod context;
+mod detect;
+pub mod exit;
+mod export;
+mod init;
+mod maintain;
+mod output;
+mod progress;
+mod rate;
+mod rules;
+mod run;
+mod signals;
+mod sql;
+mod summary;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use chrono::{DateTime, Utc};
+use clap::{CommandFactory, Parser};
+
+use args::{Cli, Command, Global, LogFormat};
+use exit::{EXIT_CODES, Exit};
+
+/// Parses the arguments and runs the command; `now` is the only reading of the clock.
+pub fn main(arguments: impl IntoIterator<Item = OsString>, now: DateTime<Utc>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are answers, everything else is wrong use.
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            let _ = error.print();
+            return exit.into();
+        }
+    };
+    start_log(&cli.global);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_stack_size(8 * 1024 * 1024)
+        .build();
+    let result = match runtime {
+        Ok(runtime) => {
+            let result = runtime.block_on(dispatch(cli, now));
+            // A query that ran out of time may never end: it must not keep the process.
+            runtime.shutdown_background();
+            result
+        }
+        Err(error) => Err(Failure::internal(error)),
+    };
+    match result {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            output::complain(&failure.text);
+            failure.exit.into()
+        }
+    }
+}
+
+/// A command that could not do its work, and the code that says so.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    exit: Exit,
+    text: String,
+}
+
+impl Failure {
+    fn new(exit: Exit, text: impl Into<String>) -> Self {
+        Self { exit, text: text.into() }
+    }
+
+    fn of(exit: Exit, error: &(dyn std::error::Error + 'static)) -> Self {
+        Self::new(exit, crate::export::describe(error))
+    }
+
+    fn internal(error: impl std::error::Error + 'static) -> Self {
+        Self::of(Exit::Internal, &error)
+    }
+}
+
+async fn dispatch(cli: Cli, now: DateTime<Utc>) -> Result<Exit, Failure> {
+    let global = cli.global;
+    match cli.command {
+        Command::Init(args) => init::init(&global, &args),
+        Command::Run(args) => run::run(&global, &args, now).await,
+        Command::Export(args) => export::export(&global, &args, now).await,
+        Command::Detect(args) => detect::detect(&global, &args, now).await,
+        Command::Signals(command) => signals::signals(&global, &command, now).await,
+        Command::Rules(command) => rules::rules(&global, &command).await,
+        Command::Rate(args) => rate::rate(&global, &args),
+        Command::Sql(args) => sql::sql(&global, &args, now).await,
+        Command::Maintain(args) => maintain::maintain(&global, &args, now).await,
+    }
+}
+
+fn start_log(global: &Global) {
+    let level = match (global.quiet, global.verbose) {
+        (true, _) => "error",
+        (_, 0) => "warn",
+        (_, 1) => "warn,trueup=info",
+        (_, 2) => "warn,trueup=debug",
+        _ => "debug",
+    };
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::new(level))
+        .with_writer(std::io::stderr)
+        .with_ansi(output::use_colour(global.color));
+    // A second call in the same process keeps the first log.
+    let _ = match global.log_format {
+        LogFormat::Text => builder.try_init(),
+        LogFormat::Json => builder.json().try_init(),
+    };
+}
+
+/// What `--help` adds: the exit codes.
+fn after_help() -> String {
+    let codes: Vec<String> =
+        EXIT_CODES.iter().map(|(code, meaning)| format!("  {code:>3}  {meaning}")).collect();
+    format!("Exit codes:\n{}", codes.join("\n"))
+}
+
+/// The names of all commands, for documents that are checked against them.
+pub fn command_names() -> Vec<String> {
+    Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_names_every_exit_code() {
+        let help = Cli::command().render_long_help().to_string();
+        for (code, meaning) in EXIT_CODES {
+            assert!(help.contains(&format!("{code:>3}  {meaning}")), "{code}");
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! One rule, all sources that it can judge.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use datafusion::arrow::array::RecordBatch;
+use datafusion::error::DataFusionError;
+use datafusion::physical_plan::{ExecutionPlan, collect};
+use datafusion::prelude::SessionContext;
+
+use super::inputs::Inputs;
+use super::world::World;
+use super::{DetectError, Request, RuleOutcome, SourceOutcome, before, findings};
+use crate::model::{Finding, Verdict};
+use crate::rules::{ParamValue, Rule};
+use crate::session::{Bounded, Parameters, Workers, interval, plan_read_only, sort_merge};
+
+pub(super) async fn evaluate<'a>(
+    request: &Request<'a>,
+    workers: &Workers,
+    world: &World,
+    inputs: &Inputs,
+    rule: &'a Rule,
+) -> Result<RuleOutcome<'a>, DetectError> {
+    let as_of = request.run.as_of;
+    let window = window(rule, as_of);
+    let started_at = request.run.now();
+    let begun = Instant::now();
+    let mut sources: BTreeMap<String, SourceOutcome> = request
+        .sources
+        .iter()
+        .filter(|source| request.only_source.is_none_or(|only| only == source.name))
+        .map(|source| {
+            let obstacle = inputs.obstacle(rule, source, request.sources, as_of);
+            let judged = SourceOutcome { verdict: Verdict::Clean, reason: None };
+            (source.name.clone(), obstacle.unwrap_or(judged))
+        })
+        .collect();
+    let mut outcome = RuleOutcome {
+        rule,
+        sources: BTreeMap::new(),
+        findings: Vec::new(),
+        window,
+        elapsed: Duration::ZERO,
+        rows_scanned: 0,
+        started_at,
+    };
+    if sources.values().any(|source| source.verdict == Verdict::Clean) {
+        let answer = ask(request, workers, world, rule).await;
+        outcome.elapsed = begun.elapsed();
+        match answer {
+            Answer::Rows(batches, scanned) => {
+                outcome.rows_scanned = scanned;
+                let found = findings::read(&batches)
+                    .map_err(|reason| DetectError::Row { rule: rule.id.clone(), reason })?;
+                outcome.findings = judged(found, &mut sources);
+            }
+            Answer::None(verdict, reason) => {
+                for source in sources.values_mut().filter(|s| s.verdict == Verdict::Clean) {
+                    *source = SourceOutcome { verdict, reason: Some(reason.clone()) };
+                }
+            }
+        }
+    }
+    outcome.sources = sources;
+    Ok(outcome)
+}
+
+/// `[as_of - window, as_of - settle)`.
+pub(super) fn window(rule: &Rule, as_of: DateTime<Utc>) -> (DateTime<Utc>, DateTime<Utc>) {
+    (before(as_of, rule.window), before(as_of, rule.settle))
+}
+
+/// The values of a rule's placeholders.
+pub(super) fn parameters(rule: &Rule, as_of: DateTime<Utc>) -> Parameters {
+    let (start, end) = window(rule, as_of);
+    let mut parameters = Parameters::of_window(as_of, start, end);
+    for (name, param) in &rule.params {
+        match &param.value {
+            ParamValue::Decimal(value) => parameters.set_decimal(name, *value),
+            ParamValue::Integer(value) => parameters.set(name, (*value).into()),
+            ParamValue::Duration(value) => parameters.set(name, interval(*value)),
+            ParamValue::Text(value) => parameters.set(name, value.as_str().into()),
+            ParamValue::Boolean(value) => parameters.set(name, (*value).into()),
+        }
+    }
+    parameters
+}
+
+enum Answer {
+    Rows(Vec<RecordBatch>, u64),
+    None(Verdict, String),
+}
+
+async fn ask(
+    request: &Request<'_>,
+    workers: &Workers,
+    world: &World,
+    rule: &Rule,
+) -> Answer {
+    let (ctx, sql) = (world.ctx().clone(), rule.sql.clone());
+    let parameters = parameters(rule, request.run.as_of);
+    let query = async move { run(&ctx, &sql, &parameters).await };
+    match workers.run(request.timeout, query).await {
+        Bounded::Done(Ok((batches, scanned))) => Answer::Rows(batches, scanned),
+        Bounded::Done(Err(error)) => Answer::None(Verdict::Error, first_line(&error)),
+        Bounded::Panicked(reason) => Answer::None(Verdict::Error, reason),
+        Bounded::TimedOut => Answer::None(
+            Verdict::Timeout,
+            format!("no answer within {} s; engine.timeout allows more", request.timeout.as_secs()),
+        ),
+    }
+}
+
+async fn run(
+    ctx: &SessionContext,
+    sql: &str,
+    parameters: &Parameters,
+) -> Result<(Vec<RecordBatch>, u64), DataFusionError> {
+    match attempt(ctx, sql, parameters).await {
+        Err(error) if matches!(error.find_root(), DataFusionError::ResourcesExhausted(_)) => {
+            // A hash join cannot spill; a sort-merge join can.
+            let ctx = sort_merge(ctx);
+            attempt(&ctx, sql, parameters).await
+        }
+        other => other,
+    }
+}
+
+async fn attempt(
+    ctx: &SessionContext,
+    sql: &str,
+    parameters: &Parameters,
+) -> Result<(Vec<RecordBatch>, u64), DataFusionError> {
+    let query = plan_read_only(ctx, sql).await?.with_param_values(parameters.values())?;
+    let tasks = Arc::new(query.task_ctx());
+    let plan = query.create_physical_plan().await?;
+    let batches = collect(Arc::clone(&plan), tasks).await?;
+    Ok((batches, scanned(plan.as_ref())))
+}
+
+/// Rows that came out of the leaves of the plan.
+fn scanned(plan: &dyn ExecutionPlan) -> u64 {
+    let children = plan.children();
+    if children.is_empty() {
+        let rows = plan.metrics().and_then(|metrics| metrics.output_rows());
+        return rows.unwrap_or(0) as u64;
+    }
+    children.into_iter().map(|child| scanned(child.as_ref())).sum()
+}
+
+/// Keeps the findings of judged sources and marks those sources as fired.
+fn judged(found: Vec<Finding>, sources: &mut BTreeMap<String, SourceOutcome>) -> Vec<Finding> {
+    found
+        .into_iter()
+        .filter(|finding| match sources.get_mut(&finding.source) {
+            Some(outcome) if outcome.verdict.is_judged() => {
+                outcome.verdict = Verdict::Fired;
+                true
+            }
+            _ => false,
+        })
+        .collect()
+}
+
+fn first_line(error: &DataFusionError) -> String {
+    let text = error.strip_backtrace();
+    text.lines().next().unwrap_or_default().to_owned()
+}

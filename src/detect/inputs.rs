@@ -1,0 +1,149 @@
+//! Whether what a rule reads is there and fresh, source by source.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+
+use super::world::{World, canonical_behind};
+use super::{DetectError, SourceOutcome};
+use crate::config::{Role, Source};
+use crate::lake::{LakeError, from_batches};
+use crate::model::Verdict;
+use crate::model::span::format_span;
+use crate::rules::Rule;
+
+/// The newest export of every table of every source.
+#[derive(Clone, Debug, Default)]
+pub struct Inputs {
+    exports: BTreeMap<(String, String), LastExport>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct LastExport {
+    source: String,
+    table_name: String,
+    status: String,
+    finished_at: Option<DateTime<Utc>>,
+    error: Option<String>,
+}
+
+impl Inputs {
+    /// Reads `exports`.
+    pub async fn load(world: &World, sources: &[Source]) -> Result<Self, DetectError> {
+        let read = |source| LakeError::Read { table: "exports", source: Box::new(source) };
+        let query = "select source, table_name, status, finished_at, error from exports
+                     qualify row_number() over (partition by source, table_name
+                                                order by finished_at desc, export_id) = 1";
+        let rows = world.ctx().sql(query).await.map_err(read)?.collect().await.map_err(read)?;
+        let rows: Vec<LastExport> = from_batches(&rows)
+            .map_err(|source| LakeError::Shape { table: "exports", source })?;
+        let known = |row: &LastExport| sources.iter().any(|source| source.name == row.source);
+        let exports = rows
+            .into_iter()
+            .filter(known)
+            .map(|row| ((row.source.clone(), row.table_name.clone()), row))
+            .collect();
+        Ok(Self { exports })
+    }
+
+    /// Why the rule cannot be judged for this source, or does not apply; `None` where it can.
+    pub(super) fn obstacle(
+        &self,
+        rule: &Rule,
+        source: &Source,
+        sources: &[Source],
+        as_of: DateTime<Utc>,
+    ) -> Option<SourceOutcome> {
+        if !rule.roles.contains(&source.role) {
+            let roles: Vec<_> = rule.roles.iter().map(|role| role.as_str()).collect();
+            return Some(skipped(format!("it judges {} sources", roles.join(" and "))));
+        }
+        if !rule.platforms.iter().any(|platform| platform == "*" || *platform == source.platform) {
+            return Some(skipped(format!("it judges {} only", rule.platforms.join(", "))));
+        }
+        let tables = needed(rule);
+        if let Some(problem) = self.missing(rule, source, &tables, as_of) {
+            return Some(problem);
+        }
+        self.partner_obstacle(rule, sources, as_of)
+    }
+
+    fn partner_obstacle(
+        &self,
+        rule: &Rule,
+        sources: &[Source],
+        as_of: DateTime<Utc>,
+    ) -> Option<SourceOutcome> {
+        let role: Role = rule.partner?;
+        let partners: Vec<&Source> = sources.iter().filter(|source| source.role == role).collect();
+        if partners.is_empty() {
+            return Some(skipped(format!("no {role} source is configured")));
+        }
+        partners.into_iter().find_map(|partner| {
+            let problem = self.missing(rule, partner, &["usage_records"], as_of)?;
+            (problem.verdict == Verdict::Inconclusive).then_some(problem)
+        })
+    }
+
+    fn missing(
+        &self,
+        rule: &Rule,
+        source: &Source,
+        tables: &[&'static str],
+        as_of: DateTime<Utc>,
+    ) -> Option<SourceOutcome> {
+        for table in tables {
+            if source.without.iter().any(|without| without == table) {
+                // A link between two systems may be kept on either side.
+                if rule.may_lack.iter().any(|lacking| lacking == table) || *table == "entity_links" {
+                    continue;
+                }
+                return Some(skipped(format!("{} has no {table}", source.name)));
+            }
+            if let Some(reason) = self.stale(rule.max_staleness, source, table, as_of) {
+                return Some(SourceOutcome { verdict: Verdict::Inconclusive, reason: Some(reason) });
+            }
+        }
+        None
+    }
+
+    fn stale(
+        &self,
+        limit: Option<Duration>,
+        source: &Source,
+        table: &str,
+        as_of: DateTime<Utc>,
+    ) -> Option<String> {
+        let name = &source.name;
+        let Some(last) = self.exports.get(&(name.clone(), table.to_owned())) else {
+            return Some(format!("{table} of {name} has never been exported"));
+        };
+        if last.status != "ok" {
+            let why = last.error.as_deref().unwrap_or("no reason recorded");
+            return Some(format!("the last export of {table} of {name} failed: {why}"));
+        }
+        let age = (as_of - last.finished_at?).to_std().ok()?;
+        let limit = limit.filter(|limit| age > *limit)?;
+        let age = Duration::from_secs(age.as_secs());
+        Some(format!(
+            "{table} of {name} was exported {} ago; {} is the limit",
+            format_span(age),
+            format_span(limit)
+        ))
+    }
+}
+
+/// The canonical tables whose freshness the rule depends on.
+fn needed(rule: &Rule) -> Vec<&'static str> {
+    let mut tables: Vec<&'static str> =
+        rule.reads.iter().filter_map(|table| canonical_behind(table)).collect();
+    tables.sort_unstable();
+    tables.dedup();
+    tables
+}
+
+fn skipped(reason: String) -> SourceOutcome {
+    SourceOutcome { verdict: Verdict::Skipped, reason: Some(reason) }
+}

@@ -1,0 +1,158 @@
+//! Detection: every rule's question put to one consistent state of the lake.
+//!
+//! ```text
+//! pinned tables ─► views ─► plan of every rule, checked ─► which sources can be judged
+//!                                                    └───► query ─► findings of those sources
+//! ```
+//! Nothing is written here. What cannot be judged is said to be inconclusive, never clean.
+
+pub mod cases;
+mod evaluate;
+mod findings;
+mod inputs;
+mod preflight;
+mod world;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use datafusion::error::DataFusionError;
+
+use crate::config::Source;
+use crate::lake::{Lake, LakeError};
+use crate::model::{Finding, Run, Verdict};
+use crate::rules::{Rule, RuleSet};
+use crate::session::{Sessions, Workers};
+
+pub use inputs::Inputs;
+pub use preflight::{PlanProblem, check};
+pub use world::World;
+
+/// What to detect.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// Where the data is.
+    pub lake: &'a Lake,
+    /// Makes the sessions.
+    pub sessions: &'a Sessions,
+    /// The run.
+    pub run: &'a Run,
+    /// Every configured source.
+    pub sources: &'a [Source],
+    /// The rules and views.
+    pub rules: &'a RuleSet,
+    /// Only these rules; all where empty.
+    pub only_rules: &'a [String],
+    /// Only this source.
+    pub only_source: Option<&'a str>,
+    /// How long one rule may take.
+    pub timeout: Duration,
+}
+
+/// How a rule came out for one source.
+#[derive(Clone, Debug)]
+pub struct SourceOutcome {
+    /// The outcome.
+    pub verdict: Verdict,
+    /// Why, where it was not judged.
+    pub reason: Option<String>,
+}
+
+/// How one rule came out.
+#[derive(Clone, Debug)]
+pub struct RuleOutcome<'a> {
+    /// The rule.
+    pub rule: &'a Rule,
+    /// Source by source.
+    pub sources: BTreeMap<String, SourceOutcome>,
+    /// The records found, of the sources that could be judged.
+    pub findings: Vec<Finding>,
+    /// The window that was judged: `[start, end)`.
+    pub window: (DateTime<Utc>, DateTime<Utc>),
+    /// How long the query took.
+    pub elapsed: Duration,
+    /// Rows that its scans read.
+    pub rows_scanned: u64,
+    /// When it began, in the run's own time.
+    pub started_at: DateTime<Utc>,
+}
+
+/// What a detection found.
+#[derive(Clone, Debug)]
+pub struct Detection<'a> {
+    /// Rule by rule.
+    pub outcomes: Vec<RuleOutcome<'a>>,
+    /// Table → version it was judged on.
+    pub versions: BTreeMap<&'static str, u64>,
+}
+
+/// A failure that leaves nothing judged.
+#[derive(Debug, thiserror::Error)]
+pub enum DetectError {
+    /// The lake could not be read.
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+    /// A shared view does not work.
+    #[error("view {view} fails")]
+    View {
+        /// The view.
+        view: String,
+        /// What the engine said.
+        #[source]
+        source: Box<DataFusionError>,
+    },
+    /// The session could not be prepared.
+    #[error("cannot prepare the query session: {what}")]
+    Session {
+        /// Which step.
+        what: &'static str,
+        /// What the engine said.
+        #[source]
+        source: Box<DataFusionError>,
+    },
+    /// A row that a rule returned could not be read.
+    #[error("rule {rule} returned a row that cannot be read: {reason}")]
+    Row {
+        /// The rule.
+        rule: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// Told before each rule: how many are done, of how many, and which comes.
+pub type Progress<'p> = &'p (dyn Fn(usize, usize, &str) + Sync);
+
+/// Puts every rule's question.
+pub async fn detect<'a>(
+    request: &Request<'a>,
+    workers: &Workers,
+    progress: Progress<'_>,
+) -> Result<Detection<'a>, DetectError> {
+    let rules: Vec<&'a Rule> = request
+        .rules
+        .rules
+        .iter()
+        .filter(|rule| request.only_rules.is_empty() || request.only_rules.contains(&rule.id))
+        .collect();
+    let widest = rules.iter().map(|rule| rule.window).max().unwrap_or_default();
+    let world = World::of_lake(request.lake, request.sessions, request.sources).await?;
+    let inputs = Inputs::load(&world, request.sources).await?;
+    let window = (before(request.run.as_of, widest), request.run.as_of);
+    world.define_views(&request.rules.views, request.run.as_of, window).await?;
+    let mut outcomes = Vec::new();
+    for (done, rule) in rules.iter().copied().enumerate() {
+        progress(done, rules.len(), &rule.id);
+        outcomes.push(evaluate::evaluate(request, workers, &world, &inputs, rule).await?);
+    }
+    Ok(Detection { outcomes, versions: world.versions().clone() })
+}
+
+/// The moment that far before another.
+pub(crate) fn before(at: DateTime<Utc>, span: Duration) -> DateTime<Utc> {
+    TimeDelta::from_std(span)
+        .ok()
+        .and_then(|span| at.checked_sub_signed(span))
+        .unwrap_or(DateTime::<Utc>::MIN_UTC)
+}

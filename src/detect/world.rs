@@ -1,0 +1,123 @@
+//! The tables and views that rules see: of the lake, or made up by a rule's cases.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use datafusion::arrow::array::{RecordBatch, StringArray};
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use datafusion::datasource::MemTable;
+use datafusion::error::Result;
+use datafusion::prelude::SessionContext;
+
+use super::DetectError;
+use crate::config::Source;
+use crate::lake::{Lake, TABLES, Zone};
+use crate::rules::View;
+use crate::session::{Parameters, Pinned, Sessions, plan_read_only};
+
+/// A session with everything a rule may read.
+#[derive(Clone)]
+pub struct World {
+    ctx: SessionContext,
+    versions: BTreeMap<&'static str, u64>,
+}
+
+impl World {
+    /// The lake as it is now, every table pinned at its version.
+    pub async fn of_lake(
+        lake: &Lake,
+        sessions: &Sessions,
+        sources: &[Source],
+    ) -> std::result::Result<Self, DetectError> {
+        let ctx = sessions.session();
+        let pinned = Pinned::new(lake, &ctx, TABLES.iter()).await?;
+        let prepared = |source| DetectError::Session { what: "tables", source: Box::new(source) };
+        pinned.register(&ctx).map_err(prepared)?;
+        let rows: Vec<_> = sources
+            .iter()
+            .map(|source| (source.name.as_str(), source.role.as_str(), source.platform.as_str()))
+            .collect();
+        register_sources(&ctx, &rows).map_err(prepared)?;
+        Ok(Self { ctx, versions: pinned.versions().clone() })
+    }
+
+    /// A world whose tables somebody else registers.
+    pub(super) fn of_session(ctx: SessionContext) -> Self {
+        Self { ctx, versions: BTreeMap::new() }
+    }
+
+    /// Empty tables: enough to plan every rule against.
+    pub(super) fn empty(sessions: &Sessions) -> Result<Self> {
+        let ctx = sessions.session();
+        for def in TABLES.iter() {
+            ctx.register_table(def.name, crate::session::empty_table(def)?)?;
+        }
+        register_sources(&ctx, &[])?;
+        Ok(Self::of_session(ctx))
+    }
+
+    /// The session.
+    pub fn ctx(&self) -> &SessionContext {
+        &self.ctx
+    }
+
+    /// Table → version.
+    pub fn versions(&self) -> &BTreeMap<&'static str, u64> {
+        &self.versions
+    }
+
+    /// Defines the shared views over a window; those marked so are computed now, once.
+    pub async fn define_views(
+        &self,
+        views: &[View],
+        as_of: DateTime<Utc>,
+        window: (DateTime<Utc>, DateTime<Utc>),
+    ) -> std::result::Result<(), DetectError> {
+        let parameters = Parameters::of_window(as_of, window.0, window.1);
+        for view in views {
+            self.define(view, &parameters).await.map_err(|source| DetectError::View {
+                view: view.name.clone(),
+                source: Box::new(source),
+            })?;
+        }
+        Ok(())
+    }
+
+    async fn define(&self, view: &View, parameters: &Parameters) -> Result<()> {
+        let query = plan_read_only(&self.ctx, &view.sql).await?;
+        let query = query.with_param_values(parameters.values())?;
+        let table = if view.materialise { query.cache().await?.into_view() } else { query.into_view() };
+        self.ctx.register_table(view.name.as_str(), table)?;
+        Ok(())
+    }
+}
+
+/// Registers `run_sources`: what is configured, as a table.
+pub(super) fn register_sources(ctx: &SessionContext, sources: &[(&str, &str, &str)]) -> Result<()> {
+    let fields = ["source", "role", "platform"].map(|name| Field::new(name, DataType::Utf8, false));
+    let schema = Arc::new(Schema::new(fields.to_vec()));
+    let column = |pick: fn(&(&str, &str, &str)) -> String| {
+        Arc::new(sources.iter().map(|row| Some(pick(row))).collect::<StringArray>())
+    };
+    let batch = RecordBatch::try_new(
+        Arc::clone(&schema),
+        vec![
+            column(|row| row.0.to_owned()),
+            column(|row| row.1.to_owned()),
+            column(|row| row.2.to_owned()),
+        ],
+    )?;
+    ctx.register_table("run_sources", Arc::new(MemTable::try_new(schema, vec![vec![batch]])?))?;
+    Ok(())
+}
+
+/// The canonical table behind a table: derived tables stand for the usage they are made from.
+pub(super) fn canonical_behind(table: &str) -> Option<&'static str> {
+    let def = crate::lake::table(table)?;
+    match def.zone {
+        Zone::Canonical => Some(def.name),
+        Zone::Derived => Some("usage_records"),
+        Zone::Results => None,
+    }
+}

@@ -1,0 +1,213 @@
+//! Rows gathered until they are worth a commit, then brought into the table together.
+
+use std::collections::HashSet;
+
+use chrono::{DateTime, Utc};
+use datafusion::arrow::array::{Array, AsArray, RecordBatch};
+use datafusion::arrow::compute::{concat_batches, max};
+use datafusion::arrow::datatypes::TimestampMicrosecondType;
+use datafusion::arrow::row::{RowConverter, SortField};
+
+use super::rows::RejectRow;
+use super::{ExportError, Request};
+use crate::lake::{LakeError, TableDef, Upsert, Writer, to_batch, upsert};
+use crate::model::identity::short_id;
+use crate::sources::{Decoded, Reject};
+
+/// Rows in one commit: some hundred megabytes of memory at most.
+const ROWS_PER_COMMIT: usize = 1_000_000;
+/// Rejects in one commit.
+const REJECTS_PER_COMMIT: usize = 10_000;
+
+/// Counts of a table's export.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Counts {
+    pub(super) read: u64,
+    pub(super) written: u64,
+    pub(super) unchanged: u64,
+    pub(super) rejected: u64,
+    pub(super) high_watermark: Option<DateTime<Utc>>,
+}
+
+pub(super) struct Chunk<'a> {
+    request: &'a Request<'a>,
+    def: &'static TableDef,
+    writer: &'a Writer<'a>,
+    source: &'a str,
+    /// File and rows of each batch, in order.
+    batches: Vec<(String, RecordBatch)>,
+    rows: usize,
+    rejects: Vec<RejectRow>,
+    /// Hashes of the keys this export wrote, while the table held none of this source's before.
+    fresh: Option<HashSet<u64>>,
+    counts: Counts,
+}
+
+impl<'a> Chunk<'a> {
+    pub(super) async fn new(
+        request: &'a Request<'a>,
+        def: &'static TableDef,
+        writer: &'a Writer<'a>,
+        source: &'a str,
+    ) -> Result<Self, ExportError> {
+        let empty = match request.lake.existing(def).await? {
+            None => true,
+            Some(table) => table
+                .get_file_uris()
+                .map_err(|error| LakeError::Open { table: def.name, source: Box::new(error) })?
+                .next()
+                .is_none(),
+        };
+        Ok(Self {
+            request,
+            def,
+            writer,
+            source,
+            batches: Vec::new(),
+            rows: 0,
+            rejects: Vec::new(),
+            fresh: empty.then(HashSet::new),
+            counts: Counts::default(),
+        })
+    }
+
+    pub(super) async fn add(&mut self, file: &str, decoded: Decoded) -> Result<(), ExportError> {
+        self.counts.read += decoded.rows_read - decoded.rejects.len() as u64;
+        self.reject(decoded.rejects).await?;
+        if decoded.batch.num_rows() == 0 {
+            return Ok(());
+        }
+        self.counts.high_watermark = self.counts.high_watermark.max(watermark(&decoded.batch));
+        self.rows += decoded.batch.num_rows();
+        self.batches.push((file.to_owned(), decoded.batch));
+        if self.rows >= ROWS_PER_COMMIT { self.flush().await } else { Ok(()) }
+    }
+
+    /// Takes rejected rows, which count as read too.
+    pub(super) async fn reject(&mut self, rejects: Vec<Reject>) -> Result<(), ExportError> {
+        self.counts.read += rejects.len() as u64;
+        self.counts.rejected += rejects.len() as u64;
+        for reject in rejects {
+            self.keep_reject(reject);
+        }
+        if self.rejects.len() >= REJECTS_PER_COMMIT { self.write_rejects().await } else { Ok(()) }
+    }
+
+    pub(super) async fn finish(mut self) -> Result<Counts, ExportError> {
+        self.flush().await?;
+        self.write_rejects().await?;
+        Ok(self.counts)
+    }
+
+    fn keep_reject(&mut self, reject: Reject) {
+        let parts = [self.source, self.def.name, &reject.origin, &reject.reason_code, &reject.raw];
+        self.rejects.push(RejectRow {
+            reject_id: short_id("rej", parts),
+            run_id: self.request.run.id.clone(),
+            source: self.source.to_owned(),
+            table_name: self.def.name.to_owned(),
+            origin: reject.origin,
+            reason_code: reject.reason_code,
+            reason: reject.reason,
+            raw: reject.raw,
+            rejected_at: self.request.run.as_of,
+        });
+    }
+
+    async fn flush(&mut self) -> Result<(), ExportError> {
+        if self.rows == 0 {
+            return Ok(());
+        }
+        let shape = |source| LakeError::Shape { table: self.def.name, source };
+        let rows = concat_batches(&self.def.schema(), self.batches.iter().map(|(_, batch)| batch))
+            .map_err(shape)?;
+        let keys_are_new = self.note_keys(&rows).map_err(shape)?;
+        let ctx = self.request.sessions.session();
+        let change = Upsert { rows: rows.clone(), volatile: &[], keys_are_new };
+        let (tally, _) = upsert(self.request.lake, &ctx, self.def, self.writer, change).await?;
+        self.counts.written += tally.written;
+        self.counts.unchanged += tally.unchanged;
+        self.counts.rejected += tally.superseded.len() as u64;
+        for lost in &tally.superseded {
+            let reject = Reject {
+                origin: self.origin_of(lost.row),
+                reason_code: "superseded".to_owned(),
+                reason: format!(
+                    "another row of the same key is newer: {}",
+                    self.origin_of(lost.kept)
+                ),
+                raw: key_text(self.def, &rows, lost.row as usize),
+            };
+            self.keep_reject(reject);
+        }
+        self.batches.clear();
+        self.rows = 0;
+        Ok(())
+    }
+
+    /// Remembers the keys; true where the table can hold none of them.
+    fn note_keys(&mut self, rows: &RecordBatch) -> Result<bool, datafusion::arrow::error::ArrowError> {
+        let Some(fresh) = &mut self.fresh else { return Ok(false) };
+        let columns: Vec<_> =
+            self.def.key.iter().filter_map(|name| rows.column_by_name(name).cloned()).collect();
+        let fields = columns.iter().map(|c| SortField::new(c.data_type().clone())).collect();
+        let keys = RowConverter::new(fields)?.convert_columns(&columns)?;
+        let hashes: HashSet<u64> =
+            keys.iter().map(|key| twox_hash::XxHash64::oneshot(0, key.data())).collect();
+        let disjoint = hashes.iter().all(|hash| !fresh.contains(hash));
+        if disjoint {
+            fresh.extend(hashes);
+        } else {
+            // From here on the table itself is asked.
+            self.fresh = None;
+        }
+        Ok(disjoint)
+    }
+
+    fn origin_of(&self, row: u32) -> String {
+        let mut first = 0;
+        for (file, batch) in &self.batches {
+            let next = first + batch.num_rows();
+            if (row as usize) < next {
+                return file.clone();
+            }
+            first = next;
+        }
+        String::new()
+    }
+
+    async fn write_rejects(&mut self) -> Result<(), ExportError> {
+        if self.rejects.is_empty() {
+            return Ok(());
+        }
+        let def = crate::lake::table("rejects").ok_or(ExportError::Undeclared("rejects"))?;
+        let rows = to_batch(def, &std::mem::take(&mut self.rejects))?;
+        let writer = Writer::new("rejects", &self.request.run.id);
+        let change = Upsert { rows, volatile: RejectRow::VOLATILE, keys_are_new: false };
+        upsert(self.request.lake, &self.request.sessions.session(), def, &writer, change).await?;
+        Ok(())
+    }
+}
+
+/// The latest moment that the rows speak of.
+fn watermark(batch: &RecordBatch) -> Option<DateTime<Utc>> {
+    let column = ["occurred_at", "updated_at", "created_at"]
+        .iter()
+        .filter_map(|name| batch.column_by_name(name))
+        .find(|column| column.null_count() < column.len())?;
+    let latest = max(column.as_primitive_opt::<TimestampMicrosecondType>()?)?;
+    DateTime::from_timestamp_micros(latest)
+}
+
+fn key_text(def: &TableDef, rows: &RecordBatch, row: usize) -> String {
+    let value = |name: &str| {
+        let column = rows.column_by_name(name)?;
+        datafusion::arrow::util::display::array_value_to_string(column, row).ok()
+    };
+    let pairs: serde_json::Map<String, serde_json::Value> = def
+        .key
+        .iter()
+        .map(|name| ((*name).to_owned(), value(name).unwrap_or_default().into()))
+        .collect();
+    serde_json::Value::Object(pairs).to_string()
+}

@@ -1,0 +1,25 @@
+//! Signals: findings grouped into issues that have a life across runs.
+//!
+//! ```text
+//! findings ─► group (fingerprint, money, severity) ─► transition (what becomes of each signal)
+//!                                                       │
+//!        events ─► entities ─► remediations ─► rule_runs ─► signals, last
+//! ```
+//! `signals` is written last and decides: a run that dies before it is repeated as if it had never
+//! been, and every other table is written by keys that come out the same.
+
+mod entities;
+mod group;
+mod lookup;
+mod money;
+mod query;
+mod transition;
+mod write;
+
+pub use entities::entities;
+pub use group::{Group, Grouped, Observed, group};
+pub use lookup::{Known, lookup};
+pub use money::Exchange;
+pub use query::{Filter, Shown, list, show};
+pub use transition::{Moment, Transition, transitions};
+pub use write::{Results, SignalsError, Written, load, write};

@@ -1,0 +1,120 @@
+//! Signals as people ask for them: a list by weight, or everything about one.
+
+use datafusion::prelude::SessionContext;
+use serde::Serialize;
+
+use super::write::{SignalsError, load};
+use crate::lake::{Lake, LakeError, from_batches, table};
+use crate::model::Severity;
+use crate::model::signal::{EntityRow, EventRow, RemediationRow, SignalRow, status};
+use crate::session::Pinned;
+
+/// Which signals to list.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// At least so grave.
+    pub severity: Option<Severity>,
+    /// In this state; `None`: all that are not resolved.
+    pub status: Option<String>,
+    /// Of this rule.
+    pub rule: Option<String>,
+    /// Of this source.
+    pub source: Option<String>,
+    /// Of this customer.
+    pub customer: Option<String>,
+    /// Resolved ones too.
+    pub all: bool,
+}
+
+/// Everything about one signal.
+#[derive(Clone, Debug, Serialize)]
+pub struct Shown {
+    /// The signal.
+    pub signal: SignalRow,
+    /// What to do.
+    pub remediations: Vec<RemediationRow>,
+    /// The affected records, primary ones first.
+    pub entities: Vec<EntityRow>,
+    /// What happened, oldest first.
+    pub events: Vec<EventRow>,
+}
+
+/// The signals that pass the filter, gravest and dearest first.
+pub async fn list(
+    lake: &Lake,
+    ctx: &SessionContext,
+    filter: &Filter,
+) -> Result<Vec<SignalRow>, SignalsError> {
+    let wanted = |option: &Option<String>, value: Option<&str>| {
+        option.as_deref().is_none_or(|wanted| value == Some(wanted))
+    };
+    let passes = |row: &SignalRow| {
+        let severity: Option<Severity> = row.severity.parse().ok();
+        let open = row.status != status::RESOLVED && row.is_suppressed != Some(true);
+        let state = match &filter.status {
+            Some(wanted) => row.status == *wanted,
+            None => filter.all || open,
+        };
+        state
+            && filter.severity.is_none_or(|least| severity.is_some_and(|severity| severity >= least))
+            && wanted(&filter.rule, Some(&row.rule_id))
+            && wanted(&filter.source, Some(&row.source))
+            && wanted(&filter.customer, row.customer_id.as_deref())
+    };
+    let mut rows: Vec<SignalRow> =
+        load(lake, ctx).await?.into_values().filter(passes).collect();
+    rows.sort_by(|a, b| {
+        let weight = |row: &SignalRow| row.severity.parse::<Severity>().ok();
+        a.priority
+            .cmp(&b.priority)
+            .then_with(|| weight(b).cmp(&weight(a)))
+            .then_with(|| b.impact.cmp(&a.impact))
+            .then_with(|| a.signal_id.cmp(&b.signal_id))
+    });
+    Ok(rows)
+}
+
+/// The signal whose id is `id`, or begins with it if only one does.
+pub async fn show(
+    lake: &Lake,
+    ctx: &SessionContext,
+    id: &str,
+) -> Result<Result<Shown, Vec<String>>, SignalsError> {
+    let known = load(lake, ctx).await?;
+    let matching: Vec<&SignalRow> =
+        known.values().filter(|row| row.signal_id == id || row.signal_id.starts_with(id)).collect();
+    let signal = match matching[..] {
+        [one] => one.clone(),
+        _ => return Ok(Err(matching.iter().map(|row| row.signal_id.clone()).collect())),
+    };
+    let id = signal.signal_id.clone();
+    Ok(Ok(Shown {
+        remediations: rows(lake, ctx, "remediations", &id, "step").await?,
+        entities: rows(lake, ctx, "signal_entities", &id, "role, entity_type, entity_id").await?,
+        events: rows(lake, ctx, "signal_events", &id, "at, event_id").await?,
+        signal,
+    }))
+}
+
+async fn rows<T: serde::de::DeserializeOwned>(
+    lake: &Lake,
+    ctx: &SessionContext,
+    name: &'static str,
+    signal_id: &str,
+    order: &str,
+) -> Result<Vec<T>, SignalsError> {
+    let def = table(name).ok_or(SignalsError::Undeclared(name))?;
+    let read = |source| LakeError::Read { table: name, source: Box::new(source) };
+    Pinned::new(lake, ctx, [def]).await?.register(ctx).map_err(read)?;
+    let id = datafusion::scalar::ScalarValue::from(signal_id);
+    let query = format!("select * from {name} where signal_id = $id order by {order}");
+    let rows = ctx
+        .sql(&query)
+        .await
+        .and_then(|rows| rows.with_param_values(vec![("id", id)]))
+        .map_err(read)?
+        .collect()
+        .await
+        .map_err(read)?;
+    Ok(from_batches(&rows).map_err(|source| LakeError::Shape { table: name, source })?)
+}

@@ -1,0 +1,199 @@
+//! Results written in the order that makes a crash harmless: what follows from signals first, the
+//! signals themselves last.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use datafusion::error::DataFusionError;
+use datafusion::prelude::SessionContext;
+use serde::Serialize;
+
+use super::group::{Grouped, Overflow};
+use super::transition::{Moment, Transition, transitions};
+use crate::lake::{Lake, LakeError, Upsert, Writer, commit, difference, from_batches, to_batch, upsert};
+use crate::model::signal::{EntityRow, EventRow, RemediationRow, SignalRow};
+use crate::model::RuleRunRow;
+use crate::session::{Pinned, Sessions};
+
+/// Everything a run found, ready to be written.
+#[derive(Clone, Debug)]
+pub struct Results<'a> {
+    /// The groups of every rule that ran.
+    pub grouped: &'a [Grouped<'a>],
+    /// Source → platform.
+    pub platforms: &'a BTreeMap<String, String>,
+    /// The affected records.
+    pub entities: Vec<EntityRow>,
+    /// The steps.
+    pub remediations: Vec<RemediationRow>,
+    /// How every rule came out.
+    pub rule_runs: Vec<RuleRunRow>,
+}
+
+/// What a run changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Signals nobody had seen before.
+    pub opened: usize,
+    /// Signals that are back after they were resolved.
+    pub regressed: usize,
+    /// Signals that are still there.
+    pub continuing: usize,
+    /// Signals that are resolved because they were not seen any more.
+    pub resolved: usize,
+    /// Rows new or changed in all result tables.
+    pub rows_written: u64,
+}
+
+/// A failure to form or write results.
+#[derive(Debug, thiserror::Error)]
+pub enum SignalsError {
+    /// The lake failed.
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+    /// Money that does not add up to a number.
+    #[error(transparent)]
+    Overflow(#[from] Overflow),
+    /// The affected records could not be looked up.
+    #[error("cannot look up the affected records")]
+    Lookup(#[source] Box<DataFusionError>),
+    /// The lake lacks a table this version declares.
+    #[error("table {0} is not declared")]
+    Undeclared(&'static str),
+}
+
+/// Every known signal, by id.
+pub async fn load(
+    lake: &Lake,
+    ctx: &SessionContext,
+) -> Result<BTreeMap<String, SignalRow>, SignalsError> {
+    let def = def("signals")?;
+    let read = |source| LakeError::Read { table: "signals", source: Box::new(source) };
+    Pinned::new(lake, ctx, [def]).await?.register(ctx).map_err(read)?;
+    let rows = ctx.sql("select * from signals").await.map_err(read)?.collect().await.map_err(read)?;
+    let rows: Vec<SignalRow> =
+        from_batches(&rows).map_err(|source| LakeError::Shape { table: "signals", source })?;
+    Ok(rows.into_iter().map(|row| (row.signal_id.clone(), row)).collect())
+}
+
+/// Writes a run's results.
+pub async fn write(
+    lake: &Lake,
+    sessions: &Sessions,
+    results: Results<'_>,
+    moment: Moment<'_>,
+) -> Result<Written, SignalsError> {
+    let known = load(lake, &sessions.session()).await?;
+    let planned = transitions(&known, results.grouped, results.platforms, moment);
+    let mut written = count(&planned);
+    let events: Vec<EventRow> = planned.iter().flat_map(|t| t.events.clone()).collect();
+    let table = Tables { lake, sessions, run_id: moment.run_id };
+    // An event is what happened, whichever run says so first.
+    written.rows_written += table.put("signal_events", &events, &["at", "run_id"]).await?;
+    let entities = table.with_history(results.entities).await?;
+    written.rows_written += table.put("signal_entities", &entities, &[]).await?;
+    written.rows_written += table.put("remediations", &results.remediations, &["created_at"]).await?;
+    written.rows_written += table.put("rule_runs", &results.rule_runs, RuleRunRow::VOLATILE).await?;
+    written.rows_written += table.put_signals(results.grouped, results.platforms, moment).await?;
+    Ok(written)
+}
+
+fn count(planned: &[Transition]) -> Written {
+    let with = |kind: &str| {
+        let has = |t: &&Transition| t.events.iter().any(|event| event.kind.as_deref() == Some(kind));
+        planned.iter().filter(has).count()
+    };
+    let seen = planned.iter().filter(|t| t.is_seen).count();
+    let (opened, regressed) = (with("opened"), with("regressed"));
+    Written {
+        opened,
+        regressed,
+        continuing: seen - opened - regressed,
+        resolved: with("auto_resolved"),
+        rows_written: 0,
+    }
+}
+
+struct Tables<'a> {
+    lake: &'a Lake,
+    sessions: &'a Sessions,
+    run_id: &'a str,
+}
+
+impl Tables<'_> {
+    async fn put<T: Serialize>(
+        &self,
+        name: &'static str,
+        rows: &[T],
+        volatile: &[&str],
+    ) -> Result<u64, SignalsError> {
+        if rows.is_empty() {
+            return Ok(0);
+        }
+        let def = def(name)?;
+        let writer = Writer::new(name, self.run_id);
+        let change = Upsert { rows: to_batch(def, rows)?, volatile, keys_are_new: false };
+        let (tally, _) = upsert(self.lake, &self.sessions.session(), def, &writer, change).await?;
+        Ok(tally.written)
+    }
+
+    /// Keeps when each record was first seen.
+    async fn with_history(&self, mut rows: Vec<EntityRow>) -> Result<Vec<EntityRow>, SignalsError> {
+        let def = def("signal_entities")?;
+        let read = |source| LakeError::Read { table: "signal_entities", source: Box::new(source) };
+        let ctx = self.sessions.session();
+        Pinned::new(self.lake, &ctx, [def]).await?.register(&ctx).map_err(read)?;
+        let signals: BTreeSet<&str> = rows.iter().map(|row| row.signal_id.as_str()).collect();
+        let known = ctx.sql("select * from signal_entities").await.map_err(read)?;
+        let ids = signals.into_iter().map(datafusion::prelude::lit).collect();
+        let known = known.filter(datafusion::prelude::col("signal_id").in_list(ids, false));
+        let known = known.map_err(read)?.collect().await.map_err(read)?;
+        let known: Vec<EntityRow> = from_batches(&known)
+            .map_err(|source| LakeError::Shape { table: "signal_entities", source })?;
+        let key = |row: &EntityRow| {
+            (row.signal_id.clone(), row.source.clone(), row.entity_type.clone(), row.entity_id.clone())
+        };
+        let first: BTreeMap<_, _> =
+            known.iter().map(|row| (key(row), row.first_seen_at)).collect();
+        for row in &mut rows {
+            if let Some(Some(at)) = first.get(&key(row)) {
+                row.first_seen_at = Some(*at);
+            }
+        }
+        Ok(rows)
+    }
+
+    /// The transitions are made again on the newest state at every attempt, so that what a person
+    /// decides at the same moment survives.
+    async fn put_signals(
+        &self,
+        grouped: &[Grouped<'_>],
+        platforms: &BTreeMap<String, String>,
+        moment: Moment<'_>,
+    ) -> Result<u64, SignalsError> {
+        let def = def("signals")?;
+        let ctx = self.sessions.session();
+        let writer = Writer::new("signals", self.run_id);
+        let mut written = 0;
+        commit(self.lake, &ctx, def, &writer, async |table| {
+            let state = std::sync::Arc::new(ctx.state());
+            let read = |source| LakeError::Read { table: "signals", source: Box::new(source) };
+            let provider = table.table_provider().with_session(state).await.map_err(read)?;
+            let rows = ctx.read_table(provider).map_err(read)?.collect().await.map_err(read)?;
+            let rows: Vec<SignalRow> = from_batches(&rows)
+                .map_err(|source| LakeError::Shape { table: "signals", source })?;
+            let known = rows.into_iter().map(|row| (row.signal_id.clone(), row)).collect();
+            let planned = transitions(&known, grouped, platforms, moment);
+            let rows: Vec<SignalRow> = planned.into_iter().map(|t| t.row).collect();
+            let batch = to_batch(def, &rows)?;
+            let (change, count, _) = difference(&ctx, def, table, &batch, &[], false).await?;
+            written = count;
+            Ok(change)
+        })
+        .await?;
+        Ok(written)
+    }
+}
+
+fn def(name: &'static str) -> Result<&'static crate::lake::TableDef, SignalsError> {
+    crate::lake::table(name).ok_or(SignalsError::Undeclared(name))
+}
