@@ -14,7 +14,7 @@ use super::progress::Bars;
 use super::summary::{Outcome, exit, print};
 use super::{Exit, Failure};
 use crate::derive::refresh;
-use crate::detect::{Detection, Request, RuleOutcome, World, check, detect as detect_all};
+use crate::detect::{Depth, Detection, Request, RuleOutcome, World, check, detect as detect_all};
 use crate::lake::{Upsert, Writer, table, to_batch, upsert};
 use crate::model::{Decimal, RuleRunRow, Run, Verdict};
 use crate::remediate::{Case, steps};
@@ -61,7 +61,7 @@ pub(super) struct Scope<'a> {
 
 /// Plans every rule before anything is read.
 pub(super) async fn preflight(context: &Context, set: &RuleSet) -> Result<(), Failure> {
-    let problems = check(set, &context.sessions).await.map_err(Failure::internal)?;
+    let problems = check(set, &context.sessions, Depth::Names).await.map_err(Failure::internal)?;
     if problems.is_empty() {
         return Ok(());
     }

@@ -7,7 +7,7 @@ use super::context::{configuration, rules as load_rules, sessions};
 use super::output::{format, rows, say, write};
 use super::{Exit, Failure};
 use crate::config::{Config, Overrides};
-use crate::detect::{cases, check};
+use crate::detect::{Depth, cases, check};
 use crate::model::span::format_span;
 use crate::model::text::nearest;
 use crate::rules::{Rule, RuleSet, lint};
@@ -116,7 +116,7 @@ fn show(global: &Global, rule: &Rule) -> Result<Exit, Failure> {
 async fn check_all(global: &Global, config: &Config, set: &RuleSet) -> Result<Exit, Failure> {
     let mut problems: Vec<String> =
         set.rules.iter().flat_map(lint).map(|error| error.to_string()).collect();
-    let planned = check(set, &sessions(config)?).await.map_err(Failure::internal)?;
+    let planned = check(set, &sessions(config)?, Depth::Physical).await.map_err(Failure::internal)?;
     problems.extend(planned.iter().map(ToString::to_string));
     if problems.is_empty() {
         say(global, &format!("{} rules and {} views are sound", set.rules.len(), set.views.len()));

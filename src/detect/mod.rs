@@ -26,7 +26,7 @@ use crate::rules::{Rule, RuleSet};
 use crate::session::{Sessions, Workers};
 
 pub use inputs::Inputs;
-pub use preflight::{PlanProblem, check};
+pub use preflight::{Depth, PlanProblem, check};
 pub use world::World;
 
 /// What to detect.

@@ -7,7 +7,7 @@ use datafusion::arrow::datatypes::{DataType, Field, SchemaRef};
 use deltalake::kernel::engine::arrow_conversion::TryIntoKernel;
 use deltalake::kernel::{Action, StructField, StructType};
 use deltalake::logstore::{StorageConfig, default_logstore, get_actions};
-use deltalake::{DeltaTable, DeltaTableError};
+use deltalake::DeltaTable;
 use object_store::prefix::PrefixStore;
 use url::Url;
 
@@ -44,12 +44,13 @@ impl Lake {
     /// The table at its newest version, or `None` where nothing has been written yet.
     pub async fn existing(&self, def: &'static TableDef) -> Result<Option<DeltaTable>, LakeError> {
         let mut table = self.handle(def)?;
-        match table.load().await {
-            Ok(()) => Ok(Some(table)),
-            // Only these mean "no table": every other failure must not look like an empty lake.
-            Err(DeltaTableError::NotATable(_) | DeltaTableError::InvalidTableLocation(_)) => Ok(None),
-            Err(error) => Err(LakeError::open(def.name)(error)),
+        let open = LakeError::open(def.name);
+        // Asked of the store, not read from an error: a failure must not look like an empty lake.
+        if !table.log_store().is_delta_table_location().await.map_err(&open)? {
+            return Ok(None);
         }
+        table.load().await.map_err(&open)?;
+        Ok(Some(table))
     }
 
     fn handle(&self, def: &'static TableDef) -> Result<DeltaTable, LakeError> {

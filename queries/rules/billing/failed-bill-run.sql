@@ -24,7 +24,7 @@ judged as (
         case
             when r.status = 'error' then 'failed'
             when r.status = 'cancelled' then 'cancelled'
-            when r.status in ('pending', 'processing') and r.due_at + $stuck_after <= $as_of then 'stuck'
+            when r.status in ('pending', 'processing') and r.due_at + cast($stuck_after as interval) <= $as_of then 'stuck'
         end as reason
     from runs r
     left join completed c on c.source = r.source and c.target_date = r.target_date

@@ -78,7 +78,7 @@ overlaps as (
         and a.charge_meter = b.charge_meter
         and a.kind = b.kind
     where a.made_as < b.made_as
-        and greatest(a.period_start, b.period_start) + $min_overlap <= least(a.period_end, b.period_end)
+        and greatest(a.period_start, b.period_start) + cast($min_overlap as interval) <= least(a.period_end, b.period_end)
         and greatest(a.period_start, b.period_start) < least(a.period_end, b.period_end)
         -- Some platforms print one charge as several lines, a line a tier or the flat fee apart. On one invoice and
         -- for one period only a line that is all the same is a second charge.

@@ -139,4 +139,4 @@ select
 from totals t
 join ends e on e.source = t.source and e.entity_type = t.entity_type and e.entity_id = t.entity_id
 left join meter_units u on u.source = t.source and u.meter = t.meter
-where t.last_usage_at >= e.ends_at + $grace
+where t.last_usage_at >= e.ends_at + cast($grace as interval)
