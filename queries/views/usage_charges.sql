@@ -41,7 +41,9 @@ with parts as (
     and period_end <= $window_end
   group by
     source, invoice_id, customer_id, subscription_id, item_id, price_id, price_effective_from, meter,
-    period_start, period_end, currency
+    period_start, period_end, currency,
+    -- Without an item nothing says that two lines are parts of one charge.
+    case when item_id is null then line_id end
 ),
 
 rateable as (

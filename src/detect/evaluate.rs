@@ -48,6 +48,7 @@ pub(super) async fn evaluate<'a>(
         started_at,
     };
     if sources.values().any(|source| source.verdict == Verdict::Clean) {
+        world.define_window(&request.rules.views_behind(rule), as_of, window).await?;
         let answer = ask(request, workers, world, rule).await;
         outcome.elapsed = begun.elapsed();
         match answer {

@@ -22,7 +22,7 @@ use datafusion::error::DataFusionError;
 use crate::config::Source;
 use crate::lake::{Lake, LakeError};
 use crate::model::{Finding, Run, Verdict};
-use crate::rules::{Rule, RuleSet};
+use crate::rules::{Rule, RuleSet, View};
 use crate::session::{Sessions, Workers};
 
 pub use inputs::Inputs;
@@ -140,7 +140,8 @@ pub async fn detect<'a>(
     let world = World::of_lake(request.lake, request.sessions, request.sources).await?;
     let inputs = Inputs::load(&world, request.sources).await?;
     let window = (before(request.run.as_of, widest), request.run.as_of);
-    world.define_views(&request.rules.views, request.run.as_of, window).await?;
+    let views: Vec<&View> = request.rules.views.iter().collect();
+    world.define_views(&views, request.run.as_of, window).await?;
     let mut outcomes = Vec::new();
     for (done, rule) in rules.iter().copied().enumerate() {
         progress(done, rules.len(), &rule.id);

@@ -42,11 +42,6 @@ impl World {
         Ok(Self { ctx, versions: pinned.versions().clone() })
     }
 
-    /// A world whose tables somebody else registers.
-    pub(super) fn of_session(ctx: SessionContext) -> Self {
-        Self { ctx, versions: BTreeMap::new() }
-    }
-
     /// Empty tables: enough to plan every rule against.
     pub(super) fn empty(sessions: &Sessions) -> Result<Self> {
         let ctx = sessions.session();
@@ -54,7 +49,7 @@ impl World {
             ctx.register_table(def.name, crate::session::empty_table(def)?)?;
         }
         register_sources(&ctx, &[])?;
-        Ok(Self::of_session(ctx))
+        Ok(Self { ctx, versions: BTreeMap::new() })
     }
 
     /// The session.
@@ -67,27 +62,52 @@ impl World {
         &self.versions
     }
 
-    /// Defines the shared views over a window; those marked so are computed now, once.
+    /// Defines the shared views over the widest window; those marked so are computed now, once.
     pub async fn define_views(
         &self,
-        views: &[View],
+        views: &[&View],
         as_of: DateTime<Utc>,
         window: (DateTime<Utc>, DateTime<Utc>),
     ) -> std::result::Result<(), DetectError> {
         let parameters = Parameters::of_window(as_of, window.0, window.1);
         for view in views {
-            self.define(view, &parameters).await.map_err(|source| DetectError::View {
-                view: view.name.clone(),
-                source: Box::new(source),
-            })?;
+            self.define(view, &parameters).await?;
         }
         Ok(())
     }
 
-    async fn define(&self, view: &View, parameters: &Parameters) -> Result<()> {
+    /// Defines the views that look at a rule's own window again, for that rule. What was computed once
+    /// stays: it holds the widest window.
+    pub async fn define_window(
+        &self,
+        views: &[&View],
+        as_of: DateTime<Utc>,
+        window: (DateTime<Utc>, DateTime<Utc>),
+    ) -> std::result::Result<(), DetectError> {
+        let parameters = Parameters::of_window(as_of, window.0, window.1);
+        let mut again: Vec<&str> = Vec::new();
+        for view in views.iter().filter(|view| !view.materialise) {
+            let moves = view.sql.contains("$window_") || again.iter().any(|name| view.sql.contains(name));
+            if moves {
+                self.define(view, &parameters).await?;
+                again.push(&view.name);
+            }
+        }
+        Ok(())
+    }
+
+    async fn define(&self, view: &View, parameters: &Parameters) -> std::result::Result<(), DetectError> {
+        self.try_define(view, parameters).await.map_err(|source| DetectError::View {
+            view: view.name.clone(),
+            source: Box::new(source),
+        })
+    }
+
+    async fn try_define(&self, view: &View, parameters: &Parameters) -> Result<()> {
         let query = plan_read_only(&self.ctx, &view.sql).await?;
         let query = query.with_param_values(parameters.values())?;
         let table = if view.materialise { query.cache().await?.into_view() } else { query.into_view() };
+        self.ctx.deregister_table(view.name.as_str())?;
         self.ctx.register_table(view.name.as_str(), table)?;
         Ok(())
     }

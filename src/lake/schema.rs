@@ -380,7 +380,7 @@ mod tests {
 
     #[test]
     fn keys_partitions_and_sort_columns_are_columns_and_keys_are_required() {
-        for table in TABLES {
+        for table in TABLES.iter() {
             let schema = table.schema();
             for key in table.key {
                 assert!(!schema.field_with_name(key).unwrap().is_nullable(), "{}.{key}", table.name);

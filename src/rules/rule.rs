@@ -273,6 +273,20 @@ impl RuleSet {
         self.rules.iter().find(|rule| rule.id == id)
     }
 
+    /// The views that a rule needs, directly or through others, each after those it needs itself.
+    pub fn views_behind(&self, rule: &Rule) -> Vec<&View> {
+        let names = |sql: &str, view: &View| sql.contains(view.name.as_str());
+        let mut needed: Vec<&View> = Vec::new();
+        // From the last to the first: a view only needs those before it.
+        for view in self.views.iter().rev() {
+            if names(&rule.sql, view) || needed.iter().any(|other| names(&other.sql, view)) {
+                needed.push(view);
+            }
+        }
+        needed.reverse();
+        needed
+    }
+
     /// The known ids, disabled ones included.
     pub fn ids(&self) -> impl Iterator<Item = &str> {
         let active = self.rules.iter().map(|rule| rule.id.as_str());

@@ -43,7 +43,8 @@ rated as (
     rate(price, rated_quantity) as expected,
     rate(price, cast(0 as decimal(38, 12))) as amount_at_zero
   from charges
-  where rated_quantity >= 0
+  -- A quantity below zero has an amount only where the price mirrors it.
+  where rated_quantity >= 0 or get_field(price, 'negative_policy') = 'mirror'
 ),
 
 -- Some platforms bill what is missing to the minimum as a line of its own.

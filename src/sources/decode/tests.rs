@@ -253,9 +253,9 @@ fn prices_with_tiers() {
     assert_eq!((lists.value_length(0), lists.value_length(1)), (2, 0));
     assert!(lists.is_valid(1));
     let first = lists.value(0);
-    let prices = first.as_struct().column(1).as_primitive::<Decimal128Type>();
+    let unit_prices = first.as_struct().column(1).as_primitive::<Decimal128Type>();
     assert_eq!(
-        (prices.value(0), prices.value(1)),
+        (unit_prices.value(0), unit_prices.value(1)),
         (100_000_000_000, 1_000_000_000)
     );
     assert!(first.as_struct().column(0).is_null(1));
