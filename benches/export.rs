@@ -12,12 +12,19 @@ fn main() -> Result<()> {
 }
 
 async fn bench() -> Result<()> {
-    let Some(world) = World::open().await? else { return Ok(()) };
+    let Some(world) = World::open().await? else {
+        return Ok(());
+    };
     for _ in 0..world.runs {
         world.clear("")?;
         let clock = Clock::start();
         let report = world.export(&world.run).await?;
-        clock.stop("export", usage_records(&report)?, rows_written(&report)?, None);
+        clock.stop(
+            "export",
+            usage_records(&report)?,
+            rows_written(&report)?,
+            None,
+        );
     }
     let records = world.count("usage_records").await?;
     for number in 0..world.runs {
@@ -31,10 +38,21 @@ async fn bench() -> Result<()> {
 }
 
 fn usage_records(report: &Report) -> Result<usize> {
-    let of_usage = report.tables.iter().filter(|table| table.row.table_name == "usage_records");
-    Ok(usize::try_from(of_usage.map(|table| table.row.rows_read).sum::<i64>())?)
+    let of_usage = report
+        .tables
+        .iter()
+        .filter(|table| table.row.table_name == "usage_records");
+    Ok(usize::try_from(
+        of_usage.map(|table| table.row.rows_read).sum::<i64>(),
+    )?)
 }
 
 fn rows_written(report: &Report) -> Result<usize> {
-    Ok(usize::try_from(report.tables.iter().map(|table| table.row.rows_written).sum::<i64>())?)
+    Ok(usize::try_from(
+        report
+            .tables
+            .iter()
+            .map(|table| table.row.rows_written)
+            .sum::<i64>(),
+    )?)
 }

@@ -15,7 +15,9 @@ fn main() -> Result<()> {
 }
 
 async fn bench() -> Result<()> {
-    let Some(world) = World::open().await? else { return Ok(()) };
+    let Some(world) = World::open().await? else {
+        return Ok(());
+    };
     world.prepare().await?;
     let records = world.count("usage_records").await?;
     let rows = world.count("usage_daily").await?;
@@ -25,7 +27,12 @@ async fn bench() -> Result<()> {
         world.clear("derived")?;
         let clock = Clock::start();
         let built = refresh(&world).await?;
-        whole.push(clock.stop("rollup", records, rows, Some(format!("{} repeats", built.duplicates))));
+        whole.push(clock.stop(
+            "rollup",
+            records,
+            rows,
+            Some(format!("{} repeats", built.duplicates)),
+        ));
     }
     let mut one_day = Vec::new();
     for _ in 0..world.runs {
@@ -69,11 +76,26 @@ async fn add_to_a_record(world: &World, amount: &str) -> Result<()> {
     let batches = world.query(&sql).await?.collect().await?;
     let rows = batches.into_iter().find(|batch| batch.num_rows() > 0);
     let rows = rows.ok_or_else(|| format!("the world has no usage on {DAY}"))?;
-    let change = Upsert { rows, volatile: &[], keys_are_new: false };
+    let change = Upsert {
+        rows,
+        volatile: &[],
+        keys_are_new: false,
+    };
     let writer = Writer::new("bench", &world.run.id);
     let ctx = world.sessions.session();
-    let (tally, _) = upsert(&world.lake, &ctx, defined("usage_records")?, &writer, change).await?;
-    if tally.written == 1 { Ok(()) } else { Err(format!("no record was changed: {tally:?}").into()) }
+    let (tally, _) = upsert(
+        &world.lake,
+        &ctx,
+        defined("usage_records")?,
+        &writer,
+        change,
+    )
+    .await?;
+    if tally.written == 1 {
+        Ok(())
+    } else {
+        Err(format!("no record was changed: {tally:?}").into())
+    }
 }
 
 fn middle(costs: &[Cost], of: fn(&Cost) -> Option<f64>) -> Option<f64> {

@@ -23,7 +23,9 @@ fn main() -> Result<()> {
 }
 
 async fn bench() -> Result<()> {
-    let Some(world) = World::open().await? else { return Ok(()) };
+    let Some(world) = World::open().await? else {
+        return Ok(());
+    };
     world.prepare().await?;
     let records = world.count("usage_records").await?;
     for _ in 0..world.runs {
@@ -46,8 +48,13 @@ async fn bench() -> Result<()> {
     };
     for number in 1..=world.runs {
         let clock = Clock::start();
-        let detection = detect::detect(&request, &workers, &|_: usize, _: usize, _: &str| {}).await?;
-        let findings: usize = detection.outcomes.iter().map(|outcome| outcome.findings.len()).sum();
+        let detection =
+            detect::detect(&request, &workers, &|_: usize, _: usize, _: &str| {}).await?;
+        let findings: usize = detection
+            .outcomes
+            .iter()
+            .map(|outcome| outcome.findings.len())
+            .sum();
         clock.stop("rules", records, findings, None);
         if number == world.runs {
             rule_by_rule(&detection);
@@ -74,7 +81,10 @@ async fn rate_every_record(world: &World) -> Result<String> {
     let batches = world.query(&sql).await?.collect().await?;
     let batch = batches.first().ok_or("the rating query returned nothing")?;
     let graduated = array_value_to_string(batch.column(0), 0)?;
-    Ok(format!("{graduated} {}", array_value_to_string(batch.column(1), 0)?))
+    Ok(format!(
+        "{graduated} {}",
+        array_value_to_string(batch.column(1), 0)?
+    ))
 }
 
 /// Where the time goes, and that every rule was judged.

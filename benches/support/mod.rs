@@ -54,18 +54,33 @@ impl World {
     /// make one.
     pub(crate) async fn open() -> Result<Option<Self>> {
         let read = environment();
-        let argument = || std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
-        let named = read(FOLDER).filter(|folder| !folder.is_empty()).or_else(argument);
+        let argument = || {
+            std::env::args()
+                .skip(1)
+                .find(|argument| !argument.starts_with('-'))
+        };
+        let named = read(FOLDER)
+            .filter(|folder| !folder.is_empty())
+            .or_else(argument);
         let Some(folder) = named else {
-            println!("no world: python benches/world.py --records 2000000 --out DIR, then {FOLDER}=DIR");
+            println!(
+                "no world: python benches/world.py --records 2000000 --out DIR, then {FOLDER}=DIR"
+            );
             return Ok(None);
         };
         let folder = fs::canonicalize(folder)?;
         // The environment must not lead the bench to a lake outside of its world.
         let nothing = |_: &str| None;
-        let config = Config::load(Some(&folder.join("trueup.toml")), &Overrides::default(), &nothing)?;
+        let config = Config::load(
+            Some(&folder.join("trueup.toml")),
+            &Overrides::default(),
+            &nothing,
+        )?;
         let as_of = config.as_of.ok_or("the world's trueup.toml has no as_of")?;
-        let resources = Resources { memory: config.engine.memory, threads: config.engine.threads };
+        let resources = Resources {
+            memory: config.engine.memory,
+            threads: config.engine.threads,
+        };
         Ok(Some(Self {
             lake: Lake::open(&config.lake.url).await?,
             sessions: Sessions::new(resources)?,
@@ -78,7 +93,12 @@ impl World {
 
     /// Deletes the lake, or one folder of it.
     pub(crate) fn clear(&self, zone: &str) -> Result<()> {
-        let lake = self.config.lake.url.to_file_path().map_err(|()| "the lake is no folder")?;
+        let lake = self
+            .config
+            .lake
+            .url
+            .to_file_path()
+            .map_err(|()| "the lake is no folder")?;
         if !lake.starts_with(&self.folder) || lake == self.folder {
             return Err(format!("{} is not inside the world", lake.display()).into());
         }
@@ -107,7 +127,12 @@ impl World {
 
     /// Brings the lake to where the rules can run, doing only what is not done yet.
     pub(crate) async fn prepare(&self) -> Result<()> {
-        if self.lake.existing(defined("usage_records")?).await?.is_none() {
+        if self
+            .lake
+            .existing(defined("usage_records")?)
+            .await?
+            .is_none()
+        {
             self.export(&self.run).await?;
         }
         derive::refresh(&self.lake, &self.sessions, &self.run.id).await?;
@@ -117,13 +142,19 @@ impl World {
     /// A query over the lake as it is now.
     pub(crate) async fn query(&self, sql: &str) -> Result<DataFrame> {
         let ctx = self.sessions.session();
-        Pinned::new(&self.lake, &ctx, TABLES.iter()).await?.register(&ctx)?;
+        Pinned::new(&self.lake, &ctx, TABLES.iter())
+            .await?
+            .register(&ctx)?;
         Ok(ctx.sql(sql).await?)
     }
 
     /// How many rows a table has.
     pub(crate) async fn count(&self, table: &str) -> Result<usize> {
-        Ok(self.query(&format!("select * from {table}")).await?.count().await?)
+        Ok(self
+            .query(&format!("select * from {table}"))
+            .await?
+            .count()
+            .await?)
     }
 }
 
@@ -150,11 +181,20 @@ impl Clock {
     pub(crate) fn start() -> Self {
         // Linux forgets the peak on this word; elsewhere the peak is not reported anyway.
         let _ = fs::write("/proc/self/clear_refs", "5");
-        Self { wall: Instant::now(), cpu: cpu_seconds() }
+        Self {
+            wall: Instant::now(),
+            cpu: cpu_seconds(),
+        }
     }
 
     /// Stops and prints the measure. `check` is what DuckDB must agree with.
-    pub(crate) fn stop(self, bench: &str, records: usize, rows: usize, check: Option<String>) -> Cost {
+    pub(crate) fn stop(
+        self,
+        bench: &str,
+        records: usize,
+        rows: usize,
+        check: Option<String>,
+    ) -> Cost {
         let cost = self.cost();
         print(&json!({
             "engine": "trueup",
@@ -171,8 +211,14 @@ impl Clock {
 
     /// Stops without a word: rows and records can be counted before they are printed.
     pub(crate) fn cost(&self) -> Cost {
-        let cpu = self.cpu.zip(cpu_seconds()).map(|(before, now)| now - before);
-        Cost { wall: self.wall.elapsed().as_secs_f64(), cpu }
+        let cpu = self
+            .cpu
+            .zip(cpu_seconds())
+            .map(|(before, now)| now - before);
+        Cost {
+            wall: self.wall.elapsed().as_secs_f64(),
+            cpu,
+        }
     }
 }
 
@@ -200,7 +246,9 @@ fn cpu_seconds() -> Option<f64> {
 /// The most memory held since the clock started.
 fn peak_memory() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kilobytes: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
     Some(kilobytes * 1024)
 }

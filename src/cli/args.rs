@@ -81,7 +81,9 @@ pub(super) enum Color {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Write a commented trueup.toml for the sources that you name
-    #[command(after_help = "Example: trueup init acme-billing=./billing product-events=s3://acme/usage")]
+    #[command(
+        after_help = "Example: trueup init acme-billing=./billing product-events=s3://acme/usage"
+    )]
     Init(InitArgs),
     /// The nightly job: export, roll up, detect, write signals
     #[command(after_help = "Example: trueup run --config trueup.toml --fail-on high")]
@@ -102,7 +104,9 @@ pub(super) enum Command {
     #[command(after_help = RATE_HELP)]
     Rate(RateArgs),
     /// Read-only SQL over every table of the lake; without a query, a prompt
-    #[command(after_help = "Example: trueup sql \"select severity, count(*) from signals group by 1\"")]
+    #[command(
+        after_help = "Example: trueup sql \"select severity, count(*) from signals group by 1\""
+    )]
     Sql(SqlArgs),
     /// Compact, checkpoint and vacuum the lake's tables; shows the plan first
     #[command(after_help = "Example: trueup maintain --retain \"30 days\" --yes")]

@@ -55,7 +55,12 @@ impl Context {
         let lake = Lake::open(&config.lake.url).await;
         let lake = lake.map_err(|error| Failure::of(Exit::Failed, &error))?;
         let as_of = config.as_of.unwrap_or(now);
-        Ok(Self { config, lake, sessions, as_of })
+        Ok(Self {
+            config,
+            lake,
+            sessions,
+            as_of,
+        })
     }
 
     /// A run of this kind at this moment.
@@ -69,7 +74,10 @@ impl Context {
 }
 
 pub(super) fn sessions(config: &Config) -> Result<Sessions, Failure> {
-    let resources = Resources { memory: config.engine.memory, threads: config.engine.threads };
+    let resources = Resources {
+        memory: config.engine.memory,
+        threads: config.engine.threads,
+    };
     Sessions::new(resources).map_err(Failure::internal)
 }
 
@@ -86,7 +94,8 @@ pub(super) async fn rules(config: &Config) -> Result<RuleSet, Failure> {
 }
 
 async fn rule_files(dir: &str) -> Result<Vec<RuleFile>, Failure> {
-    let refuse = |reason: String| Failure::new(Exit::Usage, format!("rules.dirs: `{dir}`: {reason}"));
+    let refuse =
+        |reason: String| Failure::new(Exit::Usage, format!("rules.dirs: `{dir}`: {reason}"));
     let url = match Url::parse(dir) {
         Ok(url) => url,
         Err(_) => Url::from_directory_path(dir).map_err(|()| refuse("not a folder".to_owned()))?,
@@ -104,16 +113,25 @@ async fn rule_files(dir: &str) -> Result<Vec<RuleFile>, Failure> {
     let mut files = Vec::new();
     for object in found {
         let name = object.location.as_ref();
-        if ![".sql", ".toml", ".slt"].iter().any(|ending| name.ends_with(ending)) {
+        if ![".sql", ".toml", ".slt"]
+            .iter()
+            .any(|ending| name.ends_with(ending))
+        {
             continue;
         }
         let bytes = match place.store.get(&object.location).await {
-            Ok(found) => found.bytes().await.map_err(|error| refuse(error.to_string()))?,
+            Ok(found) => found
+                .bytes()
+                .await
+                .map_err(|error| refuse(error.to_string()))?,
             Err(error) => return Err(refuse(error.to_string())),
         };
         let text = String::from_utf8(bytes.to_vec())
             .map_err(|_| refuse(format!("{name} is not UTF-8")))?;
-        files.push(RuleFile { path: name.to_owned(), text });
+        files.push(RuleFile {
+            path: name.to_owned(),
+            text,
+        });
     }
     Ok(files)
 }

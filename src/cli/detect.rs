@@ -43,7 +43,10 @@ pub(super) async fn detect(
         let refreshed = refresh(&context.lake, &context.sessions, &run.id).await;
         refreshed.map_err(|error| Failure::of(Exit::Failed, &error))?;
     }
-    let scope = Scope { rules: &args.rules, source: args.source.as_deref() };
+    let scope = Scope {
+        rules: &args.rules,
+        source: args.source.as_deref(),
+    };
     if args.dry_run {
         return dry_run(global, &context, &run, &set, scope, &bars).await;
     }
@@ -61,7 +64,9 @@ pub(super) struct Scope<'a> {
 
 /// Plans every rule before anything is read.
 pub(super) async fn preflight(context: &Context, set: &RuleSet) -> Result<(), Failure> {
-    let problems = check(set, &context.sessions, Depth::Names).await.map_err(Failure::internal)?;
+    let problems = check(set, &context.sessions, Depth::Names)
+        .await
+        .map_err(Failure::internal)?;
     if problems.is_empty() {
         return Ok(());
     }
@@ -79,12 +84,17 @@ pub(super) async fn judge(
 ) -> Result<Outcome, Failure> {
     let detection = ask(context, run, set, scope, bars).await?;
     let grouped = form(context, &detection)?;
-    let moment = Moment { run_id: &run.id, as_of: run.as_of };
+    let moment = Moment {
+        run_id: &run.id,
+        as_of: run.as_of,
+    };
     let platforms = platforms(context);
     let failed = |error: &(dyn std::error::Error + 'static)| Failure::of(Exit::Failed, error);
     let world = World::of_lake(&context.lake, &context.sessions, &context.config.sources).await;
     let world = world.map_err(|error| failed(&error))?;
-    let known = lookup(world.ctx(), &grouped).await.map_err(|error| failed(&error))?;
+    let known = lookup(world.ctx(), &grouped)
+        .await
+        .map_err(|error| failed(&error))?;
     let groups = || grouped.iter().flat_map(|rule| &rule.groups);
     let records = groups()
         .flat_map(|group| {
@@ -97,7 +107,13 @@ pub(super) async fn judge(
             let leading = group.leading()?;
             let amount = group.impact.zip(group.currency.as_deref());
             let (signal_id, rule) = (group.signal_id.as_str(), group.rule);
-            Some(steps(Case { signal_id, rule, leading, amount, as_of: run.as_of }))
+            Some(steps(Case {
+                signal_id,
+                rule,
+                leading,
+                amount,
+                as_of: run.as_of,
+            }))
         })
         .flatten()
         .collect();
@@ -111,9 +127,19 @@ pub(super) async fn judge(
     };
     let written = write(&context.lake, &context.sessions, results, moment).await;
     let written = written.map_err(|error| failed(&error))?;
-    let open = crate::signals::list(&context.lake, &context.sessions.session(), &Default::default()).await;
+    let open = crate::signals::list(
+        &context.lake,
+        &context.sessions.session(),
+        &Default::default(),
+    )
+    .await;
     let open = open.map_err(|error| failed(&error))?;
-    let outcome = Outcome { rule_runs, written, open, versions: detection.versions.clone() };
+    let outcome = Outcome {
+        rule_runs,
+        written,
+        open,
+        versions: detection.versions.clone(),
+    };
     record(context, run, &outcome).await?;
     Ok(outcome)
 }
@@ -136,14 +162,20 @@ async fn ask<'a>(
         timeout: context.config.engine.timeout,
     };
     let workers = context.workers()?;
-    let detection = detect_all(&request, &workers, &|done, of, rule| bars.rule(done, of, rule)).await;
+    let detection = detect_all(&request, &workers, &|done, of, rule| {
+        bars.rule(done, of, rule)
+    })
+    .await;
     bars.clear();
     detection.map_err(|error| Failure::of(Exit::Failed, &error))
 }
 
 fn form<'a>(context: &Context, detection: &Detection<'a>) -> Result<Vec<Grouped<'a>>, Failure> {
     let reporting = &context.config.reporting;
-    let exchange = Exchange { currency: &reporting.currency, rates: &reporting.rates };
+    let exchange = Exchange {
+        currency: &reporting.currency,
+        rates: &reporting.rates,
+    };
     let today = context.as_of.date_naive();
     detection
         .outcomes
@@ -156,7 +188,12 @@ fn form<'a>(context: &Context, detection: &Detection<'a>) -> Result<Vec<Grouped<
                 .map(|(name, _)| name.clone())
                 .collect();
             let (rule, findings, window) = (outcome.rule, outcome.findings.clone(), outcome.window);
-            let observed = Observed { rule, findings, judged, window };
+            let observed = Observed {
+                rule,
+                findings,
+                judged,
+                window,
+            };
             group(observed, &exchange, &context.config.suppress, today)
         })
         .collect::<Result<_, _>>()
@@ -165,7 +202,9 @@ fn form<'a>(context: &Context, detection: &Detection<'a>) -> Result<Vec<Grouped<
 
 fn platforms(context: &Context) -> BTreeMap<String, String> {
     let sources = context.config.sources.iter();
-    sources.map(|source| (source.name.clone(), source.platform.clone())).collect()
+    sources
+        .map(|source| (source.name.clone(), source.platform.clone()))
+        .collect()
 }
 
 /// A row for every rule and source, whatever came out.
@@ -173,9 +212,18 @@ fn rule_runs(run: &Run, outcomes: &[RuleOutcome<'_>], grouped: &[Grouped<'_>]) -
     let mut result = Vec::new();
     for (outcome, grouped) in outcomes.iter().zip(grouped) {
         for (source, judged) in &outcome.sources {
-            let groups = grouped.groups.iter().filter(|group| group.source == *source);
-            let impact = groups.filter_map(|group| group.impact).try_fold(Decimal::ZERO, Decimal::checked_add);
-            let findings = outcome.findings.iter().filter(|finding| finding.source == *source).count();
+            let groups = grouped
+                .groups
+                .iter()
+                .filter(|group| group.source == *source);
+            let impact = groups
+                .filter_map(|group| group.impact)
+                .try_fold(Decimal::ZERO, Decimal::checked_add);
+            let findings = outcome
+                .findings
+                .iter()
+                .filter(|finding| finding.source == *source)
+                .count();
             let milliseconds = i64::try_from(outcome.elapsed.as_millis()).unwrap_or(i64::MAX);
             result.push(RuleRunRow {
                 run_id: run.id.clone(),
@@ -186,7 +234,11 @@ fn rule_runs(run: &Run, outcomes: &[RuleOutcome<'_>], grouped: &[Grouped<'_>]) -
                 reason: judged.reason.clone(),
                 findings: i64::try_from(findings).unwrap_or(i64::MAX),
                 impact: impact.unwrap_or_default(),
-                duration_ms: if judged.verdict == Verdict::Skipped { 0 } else { milliseconds },
+                duration_ms: if judged.verdict == Verdict::Skipped {
+                    0
+                } else {
+                    milliseconds
+                },
                 rows_scanned: i64::try_from(outcome.rows_scanned).unwrap_or(i64::MAX),
                 started_at: outcome.started_at,
             });
@@ -213,8 +265,14 @@ struct RunRow<'a> {
 
 /// The run's own row, written when everything else is.
 async fn record(context: &Context, run: &Run, outcome: &Outcome) -> Result<(), Failure> {
-    let Some(def) = table("runs") else { return Ok(()) };
-    let status = if outcome.inconclusive().next().is_some() { "inconclusive" } else { "ok" };
+    let Some(def) = table("runs") else {
+        return Ok(());
+    };
+    let status = if outcome.inconclusive().next().is_some() {
+        "inconclusive"
+    } else {
+        "ok"
+    };
     let row = RunRow {
         run_id: &run.id,
         kind: run.kind,
@@ -233,10 +291,16 @@ async fn record(context: &Context, run: &Run, outcome: &Outcome) -> Result<(), F
     // The versions of result tables move with every run; what was judged does not.
     let volatile = &["finished_at", "input_versions"];
     let rows = to_batch(def, &[row]).map_err(failed)?;
-    let change = Upsert { rows, volatile, keys_are_new: false };
+    let change = Upsert {
+        rows,
+        volatile,
+        keys_are_new: false,
+    };
     let writer = Writer::new("runs", &run.id);
     let session = context.sessions.session();
-    upsert(&context.lake, &session, def, &writer, change).await.map_err(failed)?;
+    upsert(&context.lake, &session, def, &writer, change)
+        .await
+        .map_err(failed)?;
     Ok(())
 }
 
@@ -251,11 +315,19 @@ async fn dry_run(
     let detection = ask(context, run, set, scope, bars).await?;
     let grouped = form(context, &detection)?;
     let failed = |error: crate::signals::SignalsError| Failure::of(Exit::Failed, &error);
-    let known = load(&context.lake, &context.sessions.session()).await.map_err(failed)?;
-    let moment = Moment { run_id: &run.id, as_of: run.as_of };
+    let known = load(&context.lake, &context.sessions.session())
+        .await
+        .map_err(failed)?;
+    let moment = Moment {
+        run_id: &run.id,
+        as_of: run.as_of,
+    };
     let planned = transitions(&known, &grouped, &platforms(context), moment);
     let change = |transition: &Transition| {
-        let event = transition.events.first().and_then(|event| event.kind.clone());
+        let event = transition
+            .events
+            .first()
+            .and_then(|event| event.kind.clone());
         event.unwrap_or_else(|| "unchanged".to_owned())
     };
     let values: Vec<_> = planned
@@ -267,15 +339,33 @@ async fn dry_run(
         serde_json::Value::Null => String::new(),
         other => other.to_string(),
     };
-    let columns = ["signal_id", "severity", "source", "rule_id", "entity_count", "impact", "currency", "title"];
+    let columns = [
+        "signal_id",
+        "severity",
+        "source",
+        "rule_id",
+        "entity_count",
+        "impact",
+        "currency",
+        "title",
+    ];
     let mut headings = vec!["change"];
     headings.extend(columns);
     rows(global, &headings, &values, |value| {
         let signal = columns.iter().map(|column| text(&value["signal"][*column]));
-        std::iter::once(text(&value["change"])).chain(signal).collect()
+        std::iter::once(text(&value["change"]))
+            .chain(signal)
+            .collect()
     })?;
     let rule_runs = rule_runs(run, &detection.outcomes, &grouped);
     let unjudged = super::summary::unjudged(&rule_runs);
-    super::output::say(global, &format!("dry run: nothing was written{}", unjudged.1));
-    Ok(if unjudged.0 > 0 { Exit::Inconclusive } else { Exit::Done })
+    super::output::say(
+        global,
+        &format!("dry run: nothing was written{}", unjudged.1),
+    );
+    Ok(if unjudged.0 > 0 {
+        Exit::Inconclusive
+    } else {
+        Exit::Done
+    })
 }

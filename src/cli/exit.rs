@@ -24,10 +24,19 @@ pub const EXIT_CODES: &[(u8, &str)] = &[
     (0, "done; for `gate`: release"),
     (1, "an internal error; trying again may help"),
     (2, "wrong use or configuration (file, key and line named)"),
-    (10, "done, with signals at or above `--fail-on` (only with that flag)"),
+    (
+        10,
+        "done, with signals at or above `--fail-on` (only with that flag)",
+    ),
     (20, "gate: at least one invoice held"),
-    (30, "inconclusive: data missing or stale, or a rule could not be judged. Never 0"),
-    (40, "a source or the lake failed; what was done is committed, what was not is named"),
+    (
+        30,
+        "inconclusive: data missing or stale, or a rule could not be judged. Never 0",
+    ),
+    (
+        40,
+        "a source or the lake failed; what was done is committed, what was not is named",
+    ),
     (99, "nothing was due"),
 ];
 
@@ -66,7 +75,10 @@ mod tests {
             Exit::Failed,
         ];
         for exit in all {
-            assert!(EXIT_CODES.iter().any(|(code, _)| *code == exit.code()), "{exit:?}");
+            assert!(
+                EXIT_CODES.iter().any(|(code, _)| *code == exit.code()),
+                "{exit:?}"
+            );
         }
     }
 }

@@ -19,7 +19,11 @@ pub(super) async fn export(
     now: DateTime<Utc>,
 ) -> Result<Exit, Failure> {
     let config = configuration(global)?;
-    if let Some(table) = args.table.as_deref().filter(|table| !CANONICAL_TABLES.contains(table)) {
+    if let Some(table) = args
+        .table
+        .as_deref()
+        .filter(|table| !CANONICAL_TABLES.contains(table))
+    {
         return Err(unknown("table", table, CANONICAL_TABLES));
     }
     source(&config, args.source.as_deref())?;
@@ -30,23 +34,47 @@ pub(super) async fn export(
     let only = (args.source.as_deref(), args.table.as_deref());
     let (report, _) = export_and_derive(&context, &run, only, args.full, &bars).await?;
     warn(&report);
-    let values: Vec<_> = report.tables.iter().map(|table| table.row.clone()).collect();
-    rows(global, &["source", "table", "status", "read", "written", "unchanged", "rejected"], &values, |row| {
-        vec![
-            row.source.clone(),
-            row.table_name.clone(),
-            row.status.clone(),
-            row.rows_read.to_string(),
-            row.rows_written.to_string(),
-            row.rows_unchanged.to_string(),
-            row.rows_rejected.to_string(),
-        ]
-    })?;
-    Ok(if report.has_failures() { Exit::Failed } else { Exit::Done })
+    let values: Vec<_> = report
+        .tables
+        .iter()
+        .map(|table| table.row.clone())
+        .collect();
+    rows(
+        global,
+        &[
+            "source",
+            "table",
+            "status",
+            "read",
+            "written",
+            "unchanged",
+            "rejected",
+        ],
+        &values,
+        |row| {
+            vec![
+                row.source.clone(),
+                row.table_name.clone(),
+                row.status.clone(),
+                row.rows_read.to_string(),
+                row.rows_written.to_string(),
+                row.rows_unchanged.to_string(),
+                row.rows_rejected.to_string(),
+            ]
+        },
+    )?;
+    Ok(if report.has_failures() {
+        Exit::Failed
+    } else {
+        Exit::Done
+    })
 }
 
 /// Refuses a source that is not configured.
-pub(super) fn source<'a>(config: &'a Config, name: Option<&str>) -> Result<Option<&'a Source>, Failure> {
+pub(super) fn source<'a>(
+    config: &'a Config,
+    name: Option<&str>,
+) -> Result<Option<&'a Source>, Failure> {
     let Some(name) = name else { return Ok(None) };
     let names = config.sources.iter().map(|source| source.name.as_str());
     match config.sources.iter().find(|source| source.name == name) {
@@ -57,7 +85,9 @@ pub(super) fn source<'a>(config: &'a Config, name: Option<&str>) -> Result<Optio
 
 fn unknown<'a>(what: &str, name: &str, known: impl IntoIterator<Item = &'a str>) -> Failure {
     let hint = nearest(name, known);
-    let hint = hint.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
+    let hint = hint
+        .map(|name| format!("; did you mean `{name}`?"))
+        .unwrap_or_default();
     Failure::new(Exit::Usage, format!("there is no {what} `{name}`{hint}"))
 }
 
@@ -74,14 +104,19 @@ pub(super) async fn export_and_derive(
         lake: &context.lake,
         sessions: &context.sessions,
         run,
-        sources: sources.iter().filter(|s| source.is_none_or(|only| only == s.name)).collect(),
+        sources: sources
+            .iter()
+            .filter(|s| source.is_none_or(|only| only == s.name))
+            .collect(),
         table,
         full,
     };
-    let report = export_sources(&request, bars).await.map_err(|error| match &error {
-        ExportError::Undeclared(_) => Failure::internal(error),
-        _ => Failure::of(Exit::Failed, &error),
-    })?;
+    let report = export_sources(&request, bars)
+        .await
+        .map_err(|error| match &error {
+            ExportError::Undeclared(_) => Failure::internal(error),
+            _ => Failure::of(Exit::Failed, &error),
+        })?;
     let refreshed = refresh(&context.lake, &context.sessions, &run.id).await;
     let refreshed = refreshed.map_err(|error| Failure::of(Exit::Failed, &error))?;
     bars.clear();
@@ -93,9 +128,16 @@ pub(super) fn warn(report: &Report) {
     for (source, reason) in &report.failed {
         complain(&format!("source {source} failed: {reason}"));
     }
-    for table in report.tables.iter().filter(|table| table.row.status == "failed") {
+    for table in report
+        .tables
+        .iter()
+        .filter(|table| table.row.status == "failed")
+    {
         let reason = table.row.error.as_deref().unwrap_or("no reason");
-        complain(&format!("{}.{} failed: {reason}", table.row.source, table.row.table_name));
+        complain(&format!(
+            "{}.{} failed: {reason}",
+            table.row.source, table.row.table_name
+        ));
     }
     for warning in &report.warnings {
         complain(&format!("warning: {warning}"));

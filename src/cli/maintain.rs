@@ -23,23 +23,47 @@ pub(super) async fn maintain(
     }
     let context = Context::open(configuration_or_lake(global)?, now).await?;
     let failed = |error| Failure::of(Exit::Failed, &error);
-    let plans = context.lake.maintenance_plan(retention).await.map_err(failed)?;
+    let plans = context
+        .lake
+        .maintenance_plan(retention)
+        .await
+        .map_err(failed)?;
     let rows = plans.iter().map(|plan| {
         let (files, expired) = (plan.files.to_string(), plan.expired.to_string());
-        vec![plan.table.to_owned(), plan.version.to_string(), files, expired]
+        vec![
+            plan.table.to_owned(),
+            plan.version.to_string(),
+            files,
+            expired,
+        ]
     });
-    write(&format!("{}\n", table(&["table", "version", "files", "files to delete"], rows)))?;
+    write(&format!(
+        "{}\n",
+        table(&["table", "version", "files", "files to delete"], rows)
+    ))?;
     if !args.yes {
-        say(global, "nothing was done; --yes compacts, checkpoints and vacuums these tables");
+        say(
+            global,
+            "nothing was done; --yes compacts, checkpoints and vacuums these tables",
+        );
         return Ok(Exit::Done);
     }
     let ctx = context.sessions.session();
     for plan in plans {
-        let Some(def) = table_named(plan.table) else { continue };
-        let done = context.lake.maintain(&ctx, def, retention).await.map_err(failed)?;
+        let Some(def) = table_named(plan.table) else {
+            continue;
+        };
+        let done = context
+            .lake
+            .maintain(&ctx, def, retention)
+            .await
+            .map_err(failed)?;
         say(
             global,
-            &format!("{}: {} files became {}, {} deleted", done.table, done.compacted, done.written, done.deleted),
+            &format!(
+                "{}: {} files became {}, {} deleted",
+                done.table, done.compacted, done.written, done.deleted
+            ),
         );
     }
     Ok(Exit::Done)

@@ -33,7 +33,11 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, now: DateTime<Utc>) -
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are answers, everything else is wrong use.
-            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            let exit = if error.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Done
+            };
             let _ = error.print();
             return exit.into();
         }
@@ -70,7 +74,10 @@ pub(crate) struct Failure {
 
 impl Failure {
     fn new(exit: Exit, text: impl Into<String>) -> Self {
-        Self { exit, text: text.into() }
+        Self {
+            exit,
+            text: text.into(),
+        }
     }
 
     fn of(exit: Exit, error: &(dyn std::error::Error + 'static)) -> Self {
@@ -118,14 +125,19 @@ fn start_log(global: &Global) {
 
 /// What `--help` adds: the exit codes.
 fn after_help() -> String {
-    let codes: Vec<String> =
-        EXIT_CODES.iter().map(|(code, meaning)| format!("  {code:>3}  {meaning}")).collect();
+    let codes: Vec<String> = EXIT_CODES
+        .iter()
+        .map(|(code, meaning)| format!("  {code:>3}  {meaning}"))
+        .collect();
     format!("Exit codes:\n{}", codes.join("\n"))
 }
 
 /// The names of all commands, for documents that are checked against them.
 pub fn command_names() -> Vec<String> {
-    Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect()
+    Cli::command()
+        .get_subcommands()
+        .map(|command| command.get_name().to_owned())
+        .collect()
 }
 
 #[cfg(test)]

@@ -26,14 +26,20 @@ pub(super) fn write(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     let result = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     match result {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::internal(error)),
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::internal(error))
+        }
         _ => Ok(()),
     }
 }
 
 /// The format asked for, else a table on a terminal and JSON lines elsewhere.
 pub(super) fn format(global: &Global) -> Format {
-    let fallback = if std::io::stdout().is_terminal() { Format::Table } else { Format::Json };
+    let fallback = if std::io::stdout().is_terminal() {
+        Format::Table
+    } else {
+        Format::Json
+    };
     global.format.unwrap_or(fallback)
 }
 
@@ -51,8 +57,10 @@ pub(super) fn rows<T: Serialize>(
     match format(global) {
         Format::Table => write(&format!("{}\n", table(headings, values.iter().map(cells)))),
         Format::Json => {
-            let lines: Result<String, _> =
-                values.iter().map(|value| serde_json::to_string(value).map(|line| line + "\n")).collect();
+            let lines: Result<String, _> = values
+                .iter()
+                .map(|value| serde_json::to_string(value).map(|line| line + "\n"))
+                .collect();
             write(&lines.map_err(Failure::internal)?)
         }
         Format::Csv => {
@@ -60,9 +68,13 @@ pub(super) fn rows<T: Serialize>(
             let header = writer.write_record(headings);
             header.map_err(Failure::internal)?;
             for value in values {
-                writer.write_record(cells(value)).map_err(Failure::internal)?;
+                writer
+                    .write_record(cells(value))
+                    .map_err(Failure::internal)?;
             }
-            let bytes = writer.into_inner().map_err(|error| Failure::new(Exit::Internal, error.to_string()))?;
+            let bytes = writer
+                .into_inner()
+                .map_err(|error| Failure::new(Exit::Internal, error.to_string()))?;
             write(&String::from_utf8_lossy(&bytes))
         }
     }

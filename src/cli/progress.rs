@@ -17,7 +17,10 @@ pub(super) struct Bars {
 impl Bars {
     pub(super) fn new(global: &Global) -> Self {
         let is_drawn = std::io::stderr().is_terminal() && !global.quiet;
-        Self { bar: Mutex::new(ProgressBar::hidden()), is_drawn }
+        Self {
+            bar: Mutex::new(ProgressBar::hidden()),
+            is_drawn,
+        }
     }
 
     /// Rule so many of so many.

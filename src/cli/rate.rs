@@ -22,8 +22,11 @@ pub(super) fn rate(global: &Global, args: &RateArgs) -> Result<Exit, Failure> {
     if args.quantities.is_empty() {
         return Err(Failure::new(Exit::Usage, "name at least one quantity"));
     }
-    let outputs: Vec<RateOutput> =
-        args.quantities.iter().map(|quantity| rate_value(&price, quantity)).collect();
+    let outputs: Vec<RateOutput> = args
+        .quantities
+        .iter()
+        .map(|quantity| rate_value(&price, quantity))
+        .collect();
     for (quantity, output) in args.quantities.iter().zip(&outputs) {
         match format(global) {
             Format::Table => people(quantity, output)?,
@@ -74,5 +77,8 @@ fn people(quantity: &str, output: &RateOutput) -> Result<(), Failure> {
         }),
     );
     let (amount, currency) = (text(&output.amount), text(&output.currency));
-    write(&format!("{quantity} costs {amount} {currency} (unrounded {})\n{tiers}\n", text(&output.unrounded)))
+    write(&format!(
+        "{quantity} costs {amount} {currency} (unrounded {})\n{tiers}\n",
+        text(&output.unrounded)
+    ))
 }

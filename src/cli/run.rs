@@ -10,10 +10,15 @@ use super::progress::Bars;
 use super::summary::{exit, print};
 use super::{Exit, Failure};
 
-pub(super) async fn run(global: &Global, args: &RunArgs, now: DateTime<Utc>) -> Result<Exit, Failure> {
+pub(super) async fn run(
+    global: &Global,
+    args: &RunArgs,
+    now: DateTime<Utc>,
+) -> Result<Exit, Failure> {
     let config = configuration(global)?;
     if config.sources.is_empty() {
-        let reason = "no source is configured; `trueup init NAME=PATH` writes a configuration with one";
+        let reason =
+            "no source is configured; `trueup init NAME=PATH` writes a configuration with one";
         return Err(Failure::new(Exit::Usage, reason));
     }
     let set = rules(&config).await?;
@@ -22,9 +27,13 @@ pub(super) async fn run(global: &Global, args: &RunArgs, now: DateTime<Utc>) -> 
     preflight(&context, &set).await?;
     let run = context.run("run", &set);
     let bars = Bars::new(global);
-    let (report, refreshed) = export_and_derive(&context, &run, (None, None), args.full, &bars).await?;
+    let (report, refreshed) =
+        export_and_derive(&context, &run, (None, None), args.full, &bars).await?;
     warn(&report);
-    let scope = Scope { rules: &[], source: None };
+    let scope = Scope {
+        rules: &[],
+        source: None,
+    };
     let outcome = judge(&context, &run, &set, scope, &bars).await?;
     print(global, &run, &outcome, Some((&report, &refreshed)))?;
     Ok(exit(&outcome, report.has_failures(), args.fail_on))

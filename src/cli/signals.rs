@@ -36,7 +36,9 @@ async fn list(global: &Global, context: &Context, args: &ListArgs) -> Result<Exi
     };
     let found = list_signals(&context.lake, &context.sessions.session(), &filter).await;
     let found = found.map_err(failed)?;
-    let headings = ["signal", "severity", "status", "source", "rule", "records", "impact", "title"];
+    let headings = [
+        "signal", "severity", "status", "source", "rule", "records", "impact", "title",
+    ];
     rows(global, &headings, &found, |signal| {
         vec![
             signal.signal_id.clone(),
@@ -54,12 +56,16 @@ async fn list(global: &Global, context: &Context, args: &ListArgs) -> Result<Exi
 
 fn money(amount: Option<Decimal>, unit: Option<&str>) -> String {
     let amount = amount.map(|amount| amount.to_string()).unwrap_or_default();
-    format!("{amount} {}", unit.unwrap_or_default()).trim().to_owned()
+    format!("{amount} {}", unit.unwrap_or_default())
+        .trim()
+        .to_owned()
 }
 
 async fn show(global: &Global, context: &Context, args: &ShowArgs) -> Result<Exit, Failure> {
     let session = context.sessions.session();
-    let found = show_signal(&context.lake, &session, &args.signal).await.map_err(failed)?;
+    let found = show_signal(&context.lake, &session, &args.signal)
+        .await
+        .map_err(failed)?;
     let shown = found.map_err(|matching| {
         let reason = if matching.is_empty() {
             format!("there is no signal `{}`", args.signal)
@@ -81,18 +87,53 @@ fn people(shown: &Shown, most: usize) -> String {
     let signal = &shown.signal;
     let text = |value: &Option<String>| value.clone().unwrap_or_default();
     let moment = |at: &Option<DateTime<Utc>>| at.map(|at| at.to_rfc3339()).unwrap_or_default();
-    let mut out = format!("{}\n{}\n\n{}\n\n", text(&signal.title), signal.signal_id, text(&signal.description));
+    let mut out = format!(
+        "{}\n{}\n\n{}\n\n",
+        text(&signal.title),
+        signal.signal_id,
+        text(&signal.description)
+    );
     let mut facts = vec![
-        ("severity", format!("{}, priority {}", signal.severity, signal.priority.unwrap_or_default())),
+        (
+            "severity",
+            format!(
+                "{}, priority {}",
+                signal.severity,
+                signal.priority.unwrap_or_default()
+            ),
+        ),
         ("status", signal.status.clone()),
-        ("rule", format!("{} version {}", signal.rule_id, signal.rule_version.unwrap_or_default())),
-        ("source", format!("{} ({})", signal.source, text(&signal.platform))),
+        (
+            "rule",
+            format!(
+                "{} version {}",
+                signal.rule_id,
+                signal.rule_version.unwrap_or_default()
+            ),
+        ),
+        (
+            "source",
+            format!("{} ({})", signal.source, text(&signal.platform)),
+        ),
         ("root cause", text(&signal.root_cause)),
         ("explanation", text(&signal.explanation)),
-        ("overbilled", money(signal.overbilled, signal.currency.as_deref())),
-        ("underbilled", money(signal.underbilled, signal.currency.as_deref())),
+        (
+            "overbilled",
+            money(signal.overbilled, signal.currency.as_deref()),
+        ),
+        (
+            "underbilled",
+            money(signal.underbilled, signal.currency.as_deref()),
+        ),
         ("first seen", moment(&signal.first_seen_at)),
-        ("last seen", format!("{}, {} times", moment(&signal.last_seen_at), signal.occurrences)),
+        (
+            "last seen",
+            format!(
+                "{}, {} times",
+                moment(&signal.last_seen_at),
+                signal.occurrences
+            ),
+        ),
     ];
     if let Some(reason) = &signal.suppression_reason {
         facts.push(("suppressed", reason.clone()));
@@ -103,13 +144,19 @@ fn people(shown: &Shown, most: usize) -> String {
     out.push_str("\nwhat to do\n");
     for step in &shown.remediations {
         let number = step.step;
-        out.push_str(&format!("  {number}. [{}] {}\n", text(&step.target_system), text(&step.action)));
+        out.push_str(&format!(
+            "  {number}. [{}] {}\n",
+            text(&step.target_system),
+            text(&step.action)
+        ));
         out.push_str(&format!("     check:   {}\n", text(&step.what_to_check)));
         out.push_str(&format!("     why:     {}\n", text(&step.why)));
         out.push_str(&format!("     outcome: {}\n", text(&step.expected_outcome)));
     }
     let decimal = |value: &Option<Decimal>| value.map(|v| v.to_string()).unwrap_or_default();
-    let headings = ["role", "record", "number", "status", "period", "expected", "actual", "delta", "unit"];
+    let headings = [
+        "role", "record", "number", "status", "period", "expected", "actual", "delta", "unit",
+    ];
     let records = shown.entities.iter().take(most).map(|row| {
         let day = |at: &Option<DateTime<Utc>>| at.map(|at| at.date_naive().to_string());
         let period = day(&row.period_start).zip(day(&row.period_end));
@@ -118,16 +165,24 @@ fn people(shown: &Shown, most: usize) -> String {
             format!("{} {}", row.entity_type, row.entity_id),
             text(&row.entity_number),
             text(&row.entity_status),
-            period.map(|(start, end)| format!("{start} – {end}")).unwrap_or_default(),
+            period
+                .map(|(start, end)| format!("{start} – {end}"))
+                .unwrap_or_default(),
             decimal(&row.expected),
             decimal(&row.actual),
             decimal(&row.delta),
             text(&row.unit),
         ]
     });
-    out.push_str(&format!("\naffected records\n{}\n", table(&headings, records)));
+    out.push_str(&format!(
+        "\naffected records\n{}\n",
+        table(&headings, records)
+    ));
     if shown.entities.len() > most {
-        out.push_str(&format!("{most} of {}; --entities shows more\n", shown.entities.len()));
+        out.push_str(&format!(
+            "{most} of {}; --entities shows more\n",
+            shown.entities.len()
+        ));
     }
     out
 }

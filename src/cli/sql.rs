@@ -15,7 +15,11 @@ use super::{Exit, Failure};
 use crate::lake::TABLES;
 use crate::session::{Pinned, plan_read_only};
 
-pub(super) async fn sql(global: &Global, args: &SqlArgs, now: DateTime<Utc>) -> Result<Exit, Failure> {
+pub(super) async fn sql(
+    global: &Global,
+    args: &SqlArgs,
+    now: DateTime<Utc>,
+) -> Result<Exit, Failure> {
     let context = Context::open(configuration_or_lake(global)?, now).await?;
     let ctx = context.sessions.session();
     let pinned = Pinned::new(&context.lake, &ctx, TABLES.iter()).await;
@@ -34,7 +38,13 @@ async fn prompt(global: &Global, ctx: &SessionContext) -> Result<Exit, Failure> 
     let is_person = std::io::stdin().is_terminal();
     if is_person {
         let names: Vec<&str> = TABLES.iter().map(|def| def.name).collect();
-        say(global, &format!("tables: {}\nend a query with ; and the session with ctrl-d", names.join(", ")));
+        say(
+            global,
+            &format!(
+                "tables: {}\nend a query with ; and the session with ctrl-d",
+                names.join(", ")
+            ),
+        );
     }
     let mut query = String::new();
     let mut exit = Exit::Done;
@@ -66,7 +76,12 @@ async fn answer(global: &Global, ctx: &SessionContext, query: &str) -> Result<()
         Failure::new(Exit::Usage, error.strip_backtrace())
     };
     let query = query.trim().trim_end_matches(';');
-    let rows = plan_read_only(ctx, query).await.map_err(wrong)?.collect().await.map_err(wrong)?;
+    let rows = plan_read_only(ctx, query)
+        .await
+        .map_err(wrong)?
+        .collect()
+        .await
+        .map_err(wrong)?;
     print(global, &rows)
 }
 

@@ -51,11 +51,18 @@ fn is_unjudged(row: &RuleRunRow) -> bool {
 
 /// How many could not be judged, and how to say so.
 pub(super) fn unjudged(rule_runs: &[RuleRunRow]) -> (usize, String) {
-    let reasons: Vec<String> = rule_runs.iter().filter(|row| is_unjudged(row)).map(reason).collect();
+    let reasons: Vec<String> = rule_runs
+        .iter()
+        .filter(|row| is_unjudged(row))
+        .map(reason)
+        .collect();
     if reasons.is_empty() {
         return (0, String::new());
     }
-    (reasons.len(), format!("\nnot judged:\n  {}", reasons.join("\n  ")))
+    (
+        reasons.len(),
+        format!("\nnot judged:\n  {}", reasons.join("\n  ")),
+    )
 }
 
 fn reason(row: &RuleRunRow) -> String {
@@ -66,7 +73,11 @@ fn reason(row: &RuleRunRow) -> String {
 /// The code that an orchestrator obeys: the gravest reason wins.
 pub(super) fn exit(outcome: &Outcome, has_failures: bool, fail_on: Option<Severity>) -> Exit {
     let grave = fail_on.is_some_and(|least| {
-        outcome.open.iter().any(|s| s.severity.parse::<Severity>().is_ok_and(|found| found >= least))
+        outcome.open.iter().any(|s| {
+            s.severity
+                .parse::<Severity>()
+                .is_ok_and(|found| found >= least)
+        })
     });
     if has_failures {
         Exit::Failed
@@ -96,7 +107,10 @@ pub(super) fn print(
     text.push_str(&signals(outcome));
     let (count, why) = unjudged(&outcome.rule_runs);
     if count > 0 {
-        text.push_str(&format!("\n{count} judgements are inconclusive:{}\n", why.trim_start_matches("\nnot judged:")));
+        text.push_str(&format!(
+            "\n{count} judgements are inconclusive:{}\n",
+            why.trim_start_matches("\nnot judged:")
+        ));
     }
     text.push_str(&next(outcome));
     write(&text)
@@ -107,8 +121,15 @@ fn sources(report: &Report, refreshed: &Refreshed) -> String {
     for table in &report.tables {
         let row = &table.row;
         let sums = totals.entry(&row.source).or_default();
-        let counts = [row.rows_read, row.rows_written, row.rows_unchanged, row.rows_rejected];
-        sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+        let counts = [
+            row.rows_read,
+            row.rows_written,
+            row.rows_unchanged,
+            row.rows_rejected,
+        ];
+        sums.iter_mut()
+            .zip(counts)
+            .for_each(|(sum, count)| *sum += count);
     }
     if totals.values().all(|[read, ..]| *read == 0) {
         return "\nno source has anything new\n".to_owned();
@@ -118,7 +139,10 @@ fn sources(report: &Report, refreshed: &Refreshed) -> String {
         row.extend(counts.iter().map(ToString::to_string));
         row
     });
-    let table = table(&["source", "rows read", "written", "unchanged", "rejected"], rows);
+    let table = table(
+        &["source", "rows read", "written", "unchanged", "rejected"],
+        rows,
+    );
     let rejected: i64 = totals.values().map(|[.., rejected]| rejected).sum();
     let mut text = format!("\n{table}\n");
     if rejected > 0 {
@@ -153,12 +177,44 @@ fn signals(outcome: &Outcome) -> String {
     let rows = Severity::ALL.iter().filter_map(|severity| {
         let count = counts.get(severity.as_str())?;
         let of = |signal: &&SignalRow| signal.severity == severity.as_str();
-        let entities: i64 = outcome.open.iter().filter(of).map(|signal| signal.entity_count).sum();
-        let over = money(outcome.open.iter().filter(of).map(|s| (s.overbilled, s.currency.as_deref())));
-        let under = money(outcome.open.iter().filter(of).map(|s| (s.underbilled, s.currency.as_deref())));
-        Some(vec![severity.to_string(), count.to_string(), entities.to_string(), over, under])
+        let entities: i64 = outcome
+            .open
+            .iter()
+            .filter(of)
+            .map(|signal| signal.entity_count)
+            .sum();
+        let over = money(
+            outcome
+                .open
+                .iter()
+                .filter(of)
+                .map(|s| (s.overbilled, s.currency.as_deref())),
+        );
+        let under = money(
+            outcome
+                .open
+                .iter()
+                .filter(of)
+                .map(|s| (s.underbilled, s.currency.as_deref())),
+        );
+        Some(vec![
+            severity.to_string(),
+            count.to_string(),
+            entities.to_string(),
+            over,
+            under,
+        ])
     });
-    let table = table(&["severity", "signals", "records", "overbilled", "underbilled"], rows);
+    let table = table(
+        &[
+            "severity",
+            "signals",
+            "records",
+            "overbilled",
+            "underbilled",
+        ],
+        rows,
+    );
     text.push_str(&format!("{table}\n"));
     text
 }
@@ -167,14 +223,19 @@ fn signals(outcome: &Outcome) -> String {
 fn money<'a>(amounts: impl Iterator<Item = (Option<Decimal>, Option<&'a str>)>) -> String {
     let mut sums: BTreeMap<&str, Option<Decimal>> = BTreeMap::new();
     for (amount, currency) in amounts {
-        let (Some(amount), Some(currency)) = (amount, currency) else { continue };
+        let (Some(amount), Some(currency)) = (amount, currency) else {
+            continue;
+        };
         let sum = sums.entry(currency).or_insert(Some(Decimal::ZERO));
         *sum = sum.and_then(|sum| sum.checked_add(amount));
     }
-    let texts = sums.into_iter().filter(|(_, sum)| *sum != Some(Decimal::ZERO)).map(|(currency, sum)| {
-        let sum = sum.map_or_else(|| "more than fits".to_owned(), |sum| sum.to_string());
-        format!("{sum} {currency}")
-    });
+    let texts = sums
+        .into_iter()
+        .filter(|(_, sum)| *sum != Some(Decimal::ZERO))
+        .map(|(currency, sum)| {
+            let sum = sum.map_or_else(|| "more than fits".to_owned(), |sum| sum.to_string());
+            format!("{sum} {currency}")
+        });
     texts.collect::<Vec<_>>().join(" + ")
 }
 
@@ -185,7 +246,13 @@ fn next(outcome: &Outcome) -> String {
     let top = outcome.open.iter().take(5).map(|signal| {
         let title = signal.title.clone().unwrap_or_default();
         let impact = money(std::iter::once((signal.impact, signal.currency.as_deref())));
-        vec![signal.signal_id.clone(), signal.severity.clone(), signal.source.clone(), impact, title]
+        vec![
+            signal.signal_id.clone(),
+            signal.severity.clone(),
+            signal.source.clone(),
+            impact,
+            title,
+        ]
     });
     let table = table(&["first", "severity", "source", "impact", "what"], top);
     format!(

@@ -41,11 +41,13 @@ pub(super) async fn rebuild(
                 Ok(rows) => rows,
                 Err(error) => Err(DataFusionError::External(Box::new(error))),
             };
-            rows.map(|rows| (day, rows)).map_err(DeriveError::query(format!("roll up {day}")))
+            rows.map(|rows| (day, rows))
+                .map_err(DeriveError::query(format!("roll up {day}")))
         }
     });
     let mut finished = stream::iter(tasks).buffered(sessions.threads());
-    let (mut group, mut rows, mut pending, mut done) = (BTreeSet::new(), Vec::new(), 0usize, 0usize);
+    let (mut group, mut rows, mut pending, mut done) =
+        (BTreeSet::new(), Vec::new(), 0usize, 0usize);
     while let Some(result) = finished.next().await {
         let (day, batches) = result?;
         group.insert(day);
@@ -84,7 +86,11 @@ async fn of_day(
     ctx.sql(ROLLUP).await?.collect().await
 }
 
-async fn register_records(ctx: &SessionContext, day: Day, has_repeats: bool) -> Result<(), DataFusionError> {
+async fn register_records(
+    ctx: &SessionContext,
+    day: Day,
+    has_repeats: bool,
+) -> Result<(), DataFusionError> {
     // Days without repeats, nearly all of them, are spared the join.
     let counted = if has_repeats {
         "select r.* from usage_records r
@@ -94,7 +100,10 @@ async fn register_records(ctx: &SessionContext, day: Day, has_repeats: bool) -> 
         "select r.* from usage_records r
          where r.usage_date = $day and coalesce(r.status, 'pending') not in ('voided', 'error')"
     };
-    let records = ctx.sql(counted).await?.with_param_values(vec![("day", day.scalar())])?;
+    let records = ctx
+        .sql(counted)
+        .await?
+        .with_param_values(vec![("day", day.scalar())])?;
     ctx.register_table("records", records.into_view())?;
     Ok(())
 }

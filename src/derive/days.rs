@@ -19,7 +19,9 @@ impl Day {
     /// Reads `2026-03-01`.
     pub fn parse(text: &str) -> Option<Self> {
         let date: NaiveDate = text.parse().ok()?;
-        i32::try_from(date.signed_duration_since(NaiveDate::default()).num_days()).ok().map(Self)
+        i32::try_from(date.signed_duration_since(NaiveDate::default()).num_days())
+            .ok()
+            .map(Self)
     }
 
     /// The value to bind in a query.
@@ -38,7 +40,11 @@ impl std::fmt::Display for Day {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let epoch = NaiveDate::default();
         let size = Days::new(u64::from(self.0.unsigned_abs()));
-        let date = if self.0 < 0 { epoch.checked_sub_days(size) } else { epoch.checked_add_days(size) };
+        let date = if self.0 < 0 {
+            epoch.checked_sub_days(size)
+        } else {
+            epoch.checked_add_days(size)
+        };
         write!(f, "{}", date.unwrap_or(epoch))
     }
 }
@@ -47,11 +53,17 @@ impl std::fmt::Display for Day {
 pub(super) async fn all(ctx: &SessionContext, table: &str) -> Result<BTreeSet<Day>, DeriveError> {
     let failed = || DeriveError::query(format!("list the days of {table}"));
     let sql = format!("select distinct cast(usage_date as date) as day from {table}");
-    let batches = ctx.sql(&sql).await.map_err(failed())?.collect().await.map_err(failed())?;
+    let batches = ctx
+        .sql(&sql)
+        .await
+        .map_err(failed())?
+        .collect()
+        .await
+        .map_err(failed())?;
     let mut days = BTreeSet::new();
     for batch in &batches {
-        let column = cast(batch.column(0), &DataType::Date32)
-            .map_err(|error| failed()(error.into()))?;
+        let column =
+            cast(batch.column(0), &DataType::Date32).map_err(|error| failed()(error.into()))?;
         if let Some(values) = column.as_any().downcast_ref::<Date32Array>() {
             days.extend(values.iter().flatten().map(Day));
         }
@@ -67,13 +79,19 @@ mod tests {
     fn days_read_and_print_as_dates() {
         assert_eq!(Day::parse("1970-01-02"), Some(Day(1)));
         assert_eq!(Day(20_513).to_string(), "2026-03-01");
-        assert_eq!(Day::parse("1969-12-31").map(|day| day.to_string()).unwrap(), "1969-12-31");
+        assert_eq!(
+            Day::parse("1969-12-31").map(|day| day.to_string()).unwrap(),
+            "1969-12-31"
+        );
         assert_eq!(Day::parse("soon"), None);
     }
 
     #[test]
     fn a_predicate_names_every_day() {
         let days = BTreeSet::from([Day(0), Day(1)]);
-        assert_eq!(Day::predicate(&days), "usage_date in (DATE '1970-01-01', DATE '1970-01-02')");
+        assert_eq!(
+            Day::predicate(&days),
+            "usage_date in (DATE '1970-01-01', DATE '1970-01-02')"
+        );
     }
 }

@@ -10,8 +10,8 @@ use datafusion::arrow::datatypes::Int64Type;
 use datafusion::prelude::SessionContext;
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::{DeriveError, replace};
 use super::days::Day;
+use super::{DeriveError, replace};
 use crate::lake::{Lake, TableDef, Writer};
 use crate::session::{Pinned, Sessions};
 
@@ -63,15 +63,21 @@ async fn of_day(sessions: &Sessions, pinned: &Pinned, day: Day) -> Result<Vec<i6
         let mut batches = rows.execute_stream().await?;
         while let Some(batch) = batches.next().await {
             let batch = batch?;
-            let (sources, keys) = (batch.column(0).as_string::<i32>(), batch.column(1).as_string::<i32>());
-            hashes.extend((0..batch.num_rows()).map(|row| hash(sources.value(row), keys.value(row))));
+            let (sources, keys) = (
+                batch.column(0).as_string::<i32>(),
+                batch.column(1).as_string::<i32>(),
+            );
+            hashes
+                .extend((0..batch.num_rows()).map(|row| hash(sources.value(row), keys.value(row))));
         }
         hashes.sort_unstable();
         Ok(hashes)
     });
     match task.await {
         Ok(hashes) => hashes.map_err(failed()),
-        Err(error) => Err(failed()(datafusion::error::DataFusionError::External(Box::new(error)))),
+        Err(error) => Err(failed()(datafusion::error::DataFusionError::External(
+            Box::new(error),
+        ))),
     }
 }
 
@@ -79,7 +85,10 @@ async fn of_day(sessions: &Sessions, pinned: &Pinned, day: Day) -> Result<Vec<i6
 pub(super) fn met_twice(keys: &DayKeys) -> KeySet {
     let mut all: Vec<i64> = keys.values().flatten().copied().collect();
     all.sort_unstable();
-    all.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect()
+    all.windows(2)
+        .filter(|pair| pair[0] == pair[1])
+        .map(|pair| pair[0])
+        .collect()
 }
 
 /// Hashes of these days that other days hold too.
@@ -136,7 +145,9 @@ async fn scan(
     let mut batches = rows.execute_stream().await.map_err(failed())?;
     while let Some(batch) = batches.next().await {
         let batch = batch.map_err(failed())?;
-        let Some(days) = batch.column(0).as_any().downcast_ref::<Date32Array>() else { continue };
+        let Some(days) = batch.column(0).as_any().downcast_ref::<Date32Array>() else {
+            continue;
+        };
         let hashes = batch.column(1).as_primitive::<Int64Type>();
         for (day, hash) in days.values().iter().zip(hashes.values()) {
             visit(Day(*day), *hash);
@@ -217,7 +228,11 @@ mod tests {
 
     #[test]
     fn a_hash_is_met_twice_within_a_day_or_across_days() {
-        let keys = DayKeys::from([(Day(1), vec![1, 2, 2]), (Day(2), vec![3, 4]), (Day(3), vec![4])]);
+        let keys = DayKeys::from([
+            (Day(1), vec![1, 2, 2]),
+            (Day(2), vec![3, 4]),
+            (Day(3), vec![4]),
+        ]);
         assert_eq!(met_twice(&keys), KeySet::from([2, 4]));
     }
 

@@ -65,7 +65,10 @@ pub enum DeriveError {
 impl DeriveError {
     fn query(what: impl Into<String>) -> impl FnOnce(DataFusionError) -> Self {
         let what = what.into();
-        move |source| Self::Query { what, source: Box::new(source) }
+        move |source| Self::Query {
+            what,
+            source: Box::new(source),
+        }
     }
 }
 
@@ -89,7 +92,9 @@ pub async fn refresh(
         duplicates: declared("usage_duplicates")?,
         daily: declared("usage_daily")?,
     };
-    let Some(source) = lake.existing(tables.usage).await? else { return Ok(Refreshed::default()) };
+    let Some(source) = lake.existing(tables.usage).await? else {
+        return Ok(Refreshed::default());
+    };
     let version = source.version().unwrap_or(0);
     let built = built_from(lake, &tables).await?;
     if built == Some(version) {
@@ -99,9 +104,13 @@ pub async fn refresh(
     let defs = [tables.usage, tables.keys, tables.duplicates, tables.daily];
     let pinned = Pinned::new(lake, &ctx, defs).await?;
     if pinned.versions().get(tables.usage.name) != Some(&version) {
-        tracing::debug!("usage_records moved on while its rollup was planned; the next run takes it up");
+        tracing::debug!(
+            "usage_records moved on while its rollup was planned; the next run takes it up"
+        );
     }
-    pinned.register(&ctx).map_err(DeriveError::query("register tables"))?;
+    pinned
+        .register(&ctx)
+        .map_err(DeriveError::query("register tables"))?;
 
     let present = days::all(&ctx, "usage_records").await?;
     let changed = match built {
@@ -112,7 +121,10 @@ pub async fn refresh(
     let changed = match changed {
         Some(days) => days,
         // A full build also clears days that only the old rollup knows.
-        None => present.union(&days::all(&ctx, "usage_daily").await?).copied().collect(),
+        None => present
+            .union(&days::all(&ctx, "usage_daily").await?)
+            .copied()
+            .collect(),
     };
     if changed.is_empty() {
         return Ok(Refreshed::default());
@@ -126,12 +138,25 @@ pub async fn refresh(
     let affected: BTreeSet<Day> = changed.union(&repeats.affected).copied().collect();
 
     let number = i64::try_from(version).unwrap_or(i64::MAX - 1) + 1;
-    let last = Writer { name: WRITER.to_owned(), run_id, number: Some(number) };
+    let last = Writer {
+        name: WRITER.to_owned(),
+        run_id,
+        number: Some(number),
+    };
     let part = Writer::new(PART, run_id);
     keys::write(lake, &ctx, tables.keys, &new_keys, &part, &last).await?;
     let rows = repeats.rows.clone();
     replace(lake, &ctx, tables.duplicates, &last, &affected, rows).await?;
-    daily::rebuild(lake, sessions, &pinned, tables.daily, &affected, &repeats, (&part, &last)).await?;
+    daily::rebuild(
+        lake,
+        sessions,
+        &pinned,
+        tables.daily,
+        &affected,
+        &repeats,
+        (&part, &last),
+    )
+    .await?;
     Ok(Refreshed {
         days_changed: changed.len(),
         days_rebuilt: affected.len(),
@@ -143,7 +168,9 @@ pub async fn refresh(
 async fn built_from(lake: &Lake, tables: &Tables) -> Result<Option<u64>, DeriveError> {
     let mut oldest = u64::MAX;
     for def in [tables.keys, tables.duplicates, tables.daily] {
-        let Some(table) = lake.existing(def).await? else { return Ok(None) };
+        let Some(table) = lake.existing(def).await? else {
+            return Ok(None);
+        };
         match last_number(def, &table, WRITER).await? {
             Some(number) => oldest = oldest.min(u64::try_from(number - 1).unwrap_or(0)),
             None => return Ok(None),
@@ -184,7 +211,10 @@ async fn replace(
 ) -> Result<(), DeriveError> {
     let predicate = Day::predicate(days);
     commit(lake, ctx, def, writer, async |_| {
-        Ok(Some(Change::Replace { predicate: predicate.clone(), rows: rows.clone() }))
+        Ok(Some(Change::Replace {
+            predicate: predicate.clone(),
+            rows: rows.clone(),
+        }))
     })
     .await?;
     Ok(())

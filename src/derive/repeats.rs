@@ -62,7 +62,11 @@ pub(super) async fn find(
     let wanted: BTreeSet<Day> = changed.union(&affected).copied().collect();
     let by_day = settle(ctx, candidates, &wanted).await?;
     let rows = by_day.values().flatten().cloned().collect();
-    Ok(Repeats { affected, rows, by_day })
+    Ok(Repeats {
+        affected,
+        rows,
+        by_day,
+    })
 }
 
 struct Known {
@@ -84,12 +88,32 @@ async fn known_repeats(
          from usage_duplicates where {days} or {}",
         days.replace("usage_date", "original_usage_date")
     );
-    let batches = ctx.sql(&query).await.map_err(failed())?.collect().await.map_err(failed())?;
-    let mut known = Known { days: BTreeSet::new(), keys: KeySet::new() };
+    let batches = ctx
+        .sql(&query)
+        .await
+        .map_err(failed())?
+        .collect()
+        .await
+        .map_err(failed())?;
+    let mut known = Known {
+        days: BTreeSet::new(),
+        keys: KeySet::new(),
+    };
     for batch in &batches {
-        let dates = |at: usize| batch.column(at).as_any().downcast_ref::<Date32Array>().cloned();
-        let (Some(own), Some(original)) = (dates(0), dates(1)) else { continue };
-        let (source, key) = (batch.column(2).as_string::<i32>(), batch.column(3).as_string::<i32>());
+        let dates = |at: usize| {
+            batch
+                .column(at)
+                .as_any()
+                .downcast_ref::<Date32Array>()
+                .cloned()
+        };
+        let (Some(own), Some(original)) = (dates(0), dates(1)) else {
+            continue;
+        };
+        let (source, key) = (
+            batch.column(2).as_string::<i32>(),
+            batch.column(3).as_string::<i32>(),
+        );
         for row in 0..batch.num_rows() {
             if changed.contains(&Day(original.value(row))) {
                 known.days.insert(Day(own.value(row)));
@@ -127,7 +151,10 @@ async fn candidates(
     let mut kept = Vec::new();
     while let Some(batch) = batches.next().await {
         let batch = batch.map_err(failed())?;
-        let (source, key) = (batch.column(0).as_string::<i32>(), batch.column(1).as_string::<i32>());
+        let (source, key) = (
+            batch.column(0).as_string::<i32>(),
+            batch.column(1).as_string::<i32>(),
+        );
         let suspect: BooleanArray = (0..batch.num_rows())
             .map(|row| Some(suspects.contains(&hash(source.value(row), key.value(row)))))
             .collect();
@@ -145,11 +172,14 @@ async fn settle(
 ) -> Result<BTreeMap<Day, Vec<RecordBatch>>, DeriveError> {
     let failed = || DeriveError::query("settle repeats");
     let mut by_day = BTreeMap::new();
-    let Some(first) = candidates.first() else { return Ok(by_day) };
+    let Some(first) = candidates.first() else {
+        return Ok(by_day);
+    };
     let table = MemTable::try_new(first.schema(), vec![candidates]).map_err(failed())?;
     // The definition says `usage_records`; here that is only the candidates.
     let all = ctx.deregister_table("usage_records").map_err(failed())?;
-    ctx.register_table("usage_records", Arc::new(table)).map_err(failed())?;
+    ctx.register_table("usage_records", Arc::new(table))
+        .map_err(failed())?;
     let found = match ctx.sql(DEFINITION).await {
         Ok(found) => found.collect().await,
         Err(error) => Err(error),
@@ -169,13 +199,20 @@ fn split_by_day(
     wanted: &BTreeSet<Day>,
     by_day: &mut BTreeMap<Day, Vec<RecordBatch>>,
 ) -> Result<(), datafusion::arrow::error::ArrowError> {
-    let Some(column) = batch.column_by_name("usage_date") else { return Ok(()) };
+    let Some(column) = batch.column_by_name("usage_date") else {
+        return Ok(());
+    };
     let column = cast(column, &DataType::Date32)?;
-    let Some(dates) = column.as_any().downcast_ref::<Date32Array>() else { return Ok(()) };
+    let Some(dates) = column.as_any().downcast_ref::<Date32Array>() else {
+        return Ok(());
+    };
     let days: BTreeSet<i32> = dates.iter().flatten().collect();
     for day in days.into_iter().map(Day).filter(|day| wanted.contains(day)) {
         let here: BooleanArray = dates.iter().map(|date| Some(date == Some(day.0))).collect();
-        by_day.entry(day).or_insert_with(Vec::new).push(filter_record_batch(batch, &here)?);
+        by_day
+            .entry(day)
+            .or_default()
+            .push(filter_record_batch(batch, &here)?);
     }
     Ok(())
 }

@@ -25,14 +25,20 @@ use crate::rules::{Rule, RuleSet};
 use crate::session::{Parameters, Sessions, plan_read_only};
 
 const AS_OF: &str = "2026-03-04T12:00:00Z";
-const SOURCES: &[(&str, &str, &str)] =
-    &[("billing", "billing", "stripe"), ("metering", "metering", "metering")];
+const SOURCES: &[(&str, &str, &str)] = &[
+    ("billing", "billing", "stripe"),
+    ("metering", "metering", "metering"),
+];
 const DUPLICATES: &str = include_str!("../../queries/derived/usage_duplicates.sql");
 const RECORDS: &str = include_str!("../../queries/derived/records.sql");
 const DAILY: &str = include_str!("../../queries/derived/usage_daily.sql");
 
 /// Runs a rule's cases; the error says which line, what was expected and what came.
-pub async fn run(rule: &Rule, rules: &RuleSet, sessions: &Sessions) -> std::result::Result<(), String> {
+pub async fn run(
+    rule: &Rule,
+    rules: &RuleSet,
+    sessions: &Sessions,
+) -> std::result::Result<(), String> {
     let Some(script) = &rule.cases else {
         return Err(format!("{}: the rule has no cases", rule.cases_origin()));
     };
@@ -86,7 +92,10 @@ impl<'a> CaseDb<'a> {
             return Ok(DBOutput::StatementComplete(0));
         }
         self.derive().await?;
-        let batches = plan_read_only(&self.ctx, statement).await?.collect().await?;
+        let batches = plan_read_only(&self.ctx, statement)
+            .await?
+            .collect()
+            .await?;
         output(&batches)
     }
 
@@ -109,10 +118,13 @@ impl<'a> CaseDb<'a> {
         if self.is_derived {
             return Ok(());
         }
-        self.table("usage_duplicates", self.ctx.sql(DUPLICATES).await?).await?;
+        self.table("usage_duplicates", self.ctx.sql(DUPLICATES).await?)
+            .await?;
         self.table("records", self.ctx.sql(RECORDS).await?).await?;
-        self.table("repeats", self.ctx.table("usage_duplicates").await?).await?;
-        self.table("usage_daily", self.ctx.sql(DAILY).await?).await?;
+        self.table("repeats", self.ctx.table("usage_duplicates").await?)
+            .await?;
+        self.table("usage_daily", self.ctx.sql(DAILY).await?)
+            .await?;
         let (start, end) = window(&self.rule, self.as_of);
         // As in a run: what is computed once holds the widest window, the rest the rule's own.
         let widest = Parameters::of_window(self.as_of, start, self.as_of);
@@ -121,11 +133,13 @@ impl<'a> CaseDb<'a> {
         for view in self.rules.views_behind(&self.rule) {
             let rows = plan_read_only(&self.ctx, &view.sql).await?;
             let bounds = if view.materialise { &widest } else { &own };
-            self.table(&view.name, rows.with_param_values(bounds.values())?).await?;
+            self.table(&view.name, rows.with_param_values(bounds.values())?)
+                .await?;
         }
         let bound = parameters(&self.rule, self.as_of);
         let findings = plan_read_only(&self.ctx, &self.rule.sql).await?;
-        self.table("findings", findings.with_param_values(bound.values())?).await?;
+        self.table("findings", findings.with_param_values(bound.values())?)
+            .await?;
         self.is_derived = true;
         Ok(())
     }
@@ -142,8 +156,12 @@ impl<'a> CaseDb<'a> {
 fn empty_world(sessions: &Sessions) -> Result<SessionContext> {
     let ctx = sessions.session();
     for def in TABLES.iter().filter(|def| def.zone != Zone::Derived) {
-        let fields: Vec<Field> =
-            def.schema().fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
+        let fields: Vec<Field> = def
+            .schema()
+            .fields()
+            .iter()
+            .map(|field| field.as_ref().clone().with_nullable(true))
+            .collect();
         let table = MemTable::try_new(Arc::new(Schema::new(fields)), vec![vec![]])?;
         ctx.register_table(def.name, Arc::new(table))?;
     }
@@ -178,12 +196,18 @@ fn output(batches: &[RecordBatch]) -> Result<DBOutput<DefaultColumnType>> {
     let mut rows = Vec::new();
     for batch in batches {
         for row in 0..batch.num_rows() {
-            let cells: Result<Vec<String>> =
-                batch.columns().iter().map(|column| cell(column.as_ref(), row)).collect();
+            let cells: Result<Vec<String>> = batch
+                .columns()
+                .iter()
+                .map(|column| cell(column.as_ref(), row))
+                .collect();
             rows.push(cells?);
         }
     }
-    Ok(DBOutput::Rows { types: vec![DefaultColumnType::Text; columns], rows })
+    Ok(DBOutput::Rows {
+        types: vec![DefaultColumnType::Text; columns],
+        rows,
+    })
 }
 
 fn cell(column: &dyn Array, row: usize) -> Result<String> {
@@ -197,11 +221,16 @@ fn cell(column: &dyn Array, row: usize) -> Result<String> {
         DataType::Timestamp(..) => {
             let text = array_value_to_string(column, row)?;
             let at = DateTime::parse_from_rfc3339(&text).map(|at| at.to_utc());
-            at.map(|at| at.to_rfc3339_opts(SecondsFormat::AutoSi, true)).unwrap_or(text)
+            at.map(|at| at.to_rfc3339_opts(SecondsFormat::AutoSi, true))
+                .unwrap_or(text)
         }
         _ => array_value_to_string(column, row)?,
     };
-    Ok(if text.is_empty() { "(empty)".to_owned() } else { text })
+    Ok(if text.is_empty() {
+        "(empty)".to_owned()
+    } else {
+        text
+    })
 }
 
 /// Rules and the outcome of their cases.

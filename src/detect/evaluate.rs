@@ -34,7 +34,10 @@ pub(super) async fn evaluate<'a>(
         .filter(|source| request.only_source.is_none_or(|only| only == source.name))
         .map(|source| {
             let obstacle = inputs.obstacle(rule, source, request.sources, as_of);
-            let judged = SourceOutcome { verdict: Verdict::Clean, reason: None };
+            let judged = SourceOutcome {
+                verdict: Verdict::Clean,
+                reason: None,
+            };
             (source.name.clone(), obstacle.unwrap_or(judged))
         })
         .collect();
@@ -47,20 +50,30 @@ pub(super) async fn evaluate<'a>(
         rows_scanned: 0,
         started_at,
     };
-    if sources.values().any(|source| source.verdict == Verdict::Clean) {
-        world.define_window(&request.rules.views_behind(rule), as_of, window).await?;
+    if sources
+        .values()
+        .any(|source| source.verdict == Verdict::Clean)
+    {
+        world
+            .define_window(&request.rules.views_behind(rule), as_of, window)
+            .await?;
         let answer = ask(request, workers, world, rule).await;
         outcome.elapsed = begun.elapsed();
         match answer {
             Answer::Rows(batches, scanned) => {
                 outcome.rows_scanned = scanned;
-                let found = findings::read(&batches)
-                    .map_err(|reason| DetectError::Row { rule: rule.id.clone(), reason })?;
+                let found = findings::read(&batches).map_err(|reason| DetectError::Row {
+                    rule: rule.id.clone(),
+                    reason,
+                })?;
                 outcome.findings = judged(found, &mut sources);
             }
             Answer::None(verdict, reason) => {
                 for source in sources.values_mut().filter(|s| s.verdict == Verdict::Clean) {
-                    *source = SourceOutcome { verdict, reason: Some(reason.clone()) };
+                    *source = SourceOutcome {
+                        verdict,
+                        reason: Some(reason.clone()),
+                    };
                 }
             }
         }
@@ -95,12 +108,7 @@ enum Answer {
     None(Verdict, String),
 }
 
-async fn ask(
-    request: &Request<'_>,
-    workers: &Workers,
-    world: &World,
-    rule: &Rule,
-) -> Answer {
+async fn ask(request: &Request<'_>, workers: &Workers, world: &World, rule: &Rule) -> Answer {
     let (ctx, sql) = (world.ctx().clone(), rule.sql.clone());
     let parameters = parameters(rule, request.run.as_of);
     let query = async move { run(&ctx, &sql, &parameters).await };
@@ -110,7 +118,10 @@ async fn ask(
         Bounded::Panicked(reason) => Answer::None(Verdict::Error, reason),
         Bounded::TimedOut => Answer::None(
             Verdict::Timeout,
-            format!("no answer within {} s; engine.timeout allows more", request.timeout.as_secs()),
+            format!(
+                "no answer within {} s; engine.timeout allows more",
+                request.timeout.as_secs()
+            ),
         ),
     }
 }
@@ -135,7 +146,9 @@ async fn attempt(
     sql: &str,
     parameters: &Parameters,
 ) -> Result<(Vec<RecordBatch>, u64), DataFusionError> {
-    let query = plan_read_only(ctx, sql).await?.with_param_values(parameters.values())?;
+    let query = plan_read_only(ctx, sql)
+        .await?
+        .with_param_values(parameters.values())?;
     let tasks = Arc::new(query.task_ctx());
     let plan = query.create_physical_plan().await?;
     let batches = collect(Arc::clone(&plan), tasks).await?;
@@ -149,7 +162,10 @@ fn scanned(plan: &dyn ExecutionPlan) -> u64 {
         let rows = plan.metrics().and_then(|metrics| metrics.output_rows());
         return rows.unwrap_or(0) as u64;
     }
-    children.into_iter().map(|child| scanned(child.as_ref())).sum()
+    children
+        .into_iter()
+        .map(|child| scanned(child.as_ref()))
+        .sum()
 }
 
 /// Keeps the findings of judged sources and marks those sources as fired.

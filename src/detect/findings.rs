@@ -11,7 +11,9 @@ use crate::model::{Decimal, Finding};
 
 /// The findings in the rows; an error names what is wrong with a row.
 pub(super) fn read(batches: &[RecordBatch]) -> Result<Vec<Finding>, String> {
-    let Some(first) = batches.first() else { return Ok(Vec::new()) };
+    let Some(first) = batches.first() else {
+        return Ok(Vec::new());
+    };
     let schema = first.schema();
     let rows: Vec<Map<String, Value>> = from_batches(batches).map_err(|error| error.to_string())?;
     rows.into_iter().map(|row| finding(&schema, row)).collect()
@@ -40,8 +42,12 @@ fn finding(schema: &Schema, mut row: Map<String, Value>) -> Result<Finding, Stri
         }
     }
     for (name, value) in row {
-        let field = schema.field_with_name(&name).map_err(|error| error.to_string())?;
-        finding.evidence.insert(name, plain(field.data_type(), value));
+        let field = schema
+            .field_with_name(&name)
+            .map_err(|error| error.to_string())?;
+        finding
+            .evidence
+            .insert(name, plain(field.data_type(), value));
     }
     Ok(finding)
 }
@@ -50,9 +56,12 @@ fn finding(schema: &Schema, mut row: Map<String, Value>) -> Result<Finding, Stri
 fn plain(data_type: &DataType, value: Value) -> Value {
     match (data_type, value) {
         (DataType::Decimal128(..) | DataType::Decimal256(..), value) => shortest(value),
-        (DataType::List(field) | DataType::LargeList(field), Value::Array(items)) => {
-            Value::Array(items.into_iter().map(|item| plain(field.data_type(), item)).collect())
-        }
+        (DataType::List(field) | DataType::LargeList(field), Value::Array(items)) => Value::Array(
+            items
+                .into_iter()
+                .map(|item| plain(field.data_type(), item))
+                .collect(),
+        ),
         (DataType::Struct(fields), Value::Object(object)) => {
             let typed = object.into_iter().map(|(name, value)| {
                 let field = fields.iter().find(|field| *field.name() == name);
@@ -100,8 +109,14 @@ fn moment(row: &mut Map<String, Value>, name: &str) -> Result<Option<DateTime<Ut
 }
 
 fn parse_moment(text: &str) -> Option<DateTime<Utc>> {
-    let zoned = DateTime::parse_from_rfc3339(text).ok().map(|at| at.to_utc());
-    zoned.or_else(|| text.parse::<chrono::NaiveDateTime>().ok().map(|at| at.and_utc()))
+    let zoned = DateTime::parse_from_rfc3339(text)
+        .ok()
+        .map(|at| at.to_utc());
+    zoned.or_else(|| {
+        text.parse::<chrono::NaiveDateTime>()
+            .ok()
+            .map(|at| at.and_utc())
+    })
 }
 
 fn date(row: &mut Map<String, Value>, name: &str) -> Result<Option<NaiveDate>, String> {
@@ -109,7 +124,9 @@ fn date(row: &mut Map<String, Value>, name: &str) -> Result<Option<NaiveDate>, S
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => {
             let day = text.get(..10).unwrap_or(&text);
-            day.parse().map(Some).map_err(|_| format!("`{name}` is no date: {text}"))
+            day.parse()
+                .map(Some)
+                .map_err(|_| format!("`{name}` is no date: {text}"))
         }
         Some(other) => Err(format!("`{name}` is no date: {other}")),
     }

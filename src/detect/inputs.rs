@@ -32,13 +32,25 @@ struct LastExport {
 impl Inputs {
     /// Reads `exports`.
     pub async fn load(world: &World, sources: &[Source]) -> Result<Self, DetectError> {
-        let read = |source| LakeError::Read { table: "exports", source: Box::new(source) };
+        let read = |source| LakeError::Read {
+            table: "exports",
+            source: Box::new(source),
+        };
         let query = "select source, table_name, status, finished_at, error from exports
                      qualify row_number() over (partition by source, table_name
                                                 order by finished_at desc, export_id) = 1";
-        let rows = world.ctx().sql(query).await.map_err(read)?.collect().await.map_err(read)?;
-        let rows: Vec<LastExport> = from_batches(&rows)
-            .map_err(|source| LakeError::Shape { table: "exports", source })?;
+        let rows = world
+            .ctx()
+            .sql(query)
+            .await
+            .map_err(read)?
+            .collect()
+            .await
+            .map_err(read)?;
+        let rows: Vec<LastExport> = from_batches(&rows).map_err(|source| LakeError::Shape {
+            table: "exports",
+            source,
+        })?;
         let known = |row: &LastExport| sources.iter().any(|source| source.name == row.source);
         let exports = rows
             .into_iter()
@@ -58,10 +70,20 @@ impl Inputs {
     ) -> Option<SourceOutcome> {
         if !rule.roles.contains(&source.role) {
             let roles: Vec<_> = rule.roles.iter().map(|role| role.as_str()).collect();
-            return Some(skipped(format!("it judges {} sources", roles.join(" and "))));
+            return Some(skipped(format!(
+                "it judges {} sources",
+                roles.join(" and ")
+            )));
         }
-        if !rule.platforms.iter().any(|platform| platform == "*" || *platform == source.platform) {
-            return Some(skipped(format!("it judges {} only", rule.platforms.join(", "))));
+        if !rule
+            .platforms
+            .iter()
+            .any(|platform| platform == "*" || *platform == source.platform)
+        {
+            return Some(skipped(format!(
+                "it judges {} only",
+                rule.platforms.join(", ")
+            )));
         }
         let tables = needed(rule);
         if let Some(problem) = self.missing(rule, source, &tables, as_of) {
@@ -77,7 +99,10 @@ impl Inputs {
         as_of: DateTime<Utc>,
     ) -> Option<SourceOutcome> {
         let role: Role = rule.partner?;
-        let partners: Vec<&Source> = sources.iter().filter(|source| source.role == role).collect();
+        let partners: Vec<&Source> = sources
+            .iter()
+            .filter(|source| source.role == role)
+            .collect();
         if partners.is_empty() {
             return Some(skipped(format!("no {role} source is configured")));
         }
@@ -97,13 +122,17 @@ impl Inputs {
         for table in tables {
             if source.without.iter().any(|without| without == table) {
                 // A link between two systems may be kept on either side.
-                if rule.may_lack.iter().any(|lacking| lacking == table) || *table == "entity_links" {
+                if rule.may_lack.iter().any(|lacking| lacking == table) || *table == "entity_links"
+                {
                     continue;
                 }
                 return Some(skipped(format!("{} has no {table}", source.name)));
             }
             if let Some(reason) = self.stale(rule.max_staleness, source, table, as_of) {
-                return Some(SourceOutcome { verdict: Verdict::Inconclusive, reason: Some(reason) });
+                return Some(SourceOutcome {
+                    verdict: Verdict::Inconclusive,
+                    reason: Some(reason),
+                });
             }
         }
         None
@@ -122,7 +151,9 @@ impl Inputs {
         };
         if last.status != "ok" {
             let why = last.error.as_deref().unwrap_or("no reason recorded");
-            return Some(format!("the last export of {table} of {name} failed: {why}"));
+            return Some(format!(
+                "the last export of {table} of {name} failed: {why}"
+            ));
         }
         let age = (as_of - last.finished_at?).to_std().ok()?;
         let limit = limit.filter(|limit| age > *limit)?;
@@ -137,13 +168,19 @@ impl Inputs {
 
 /// The canonical tables whose freshness the rule depends on.
 fn needed(rule: &Rule) -> Vec<&'static str> {
-    let mut tables: Vec<&'static str> =
-        rule.reads.iter().filter_map(|table| canonical_behind(table)).collect();
+    let mut tables: Vec<&'static str> = rule
+        .reads
+        .iter()
+        .filter_map(|table| canonical_behind(table))
+        .collect();
     tables.sort_unstable();
     tables.dedup();
     tables
 }
 
 fn skipped(reason: String) -> SourceOutcome {
-    SourceOutcome { verdict: Verdict::Skipped, reason: Some(reason) }
+    SourceOutcome {
+        verdict: Verdict::Skipped,
+        reason: Some(reason),
+    }
 }

@@ -136,18 +136,27 @@ pub async fn detect<'a>(
         .iter()
         .filter(|rule| request.only_rules.is_empty() || request.only_rules.contains(&rule.id))
         .collect();
-    let widest = rules.iter().map(|rule| rule.window).max().unwrap_or_default();
+    let widest = rules
+        .iter()
+        .map(|rule| rule.window)
+        .max()
+        .unwrap_or_default();
     let world = World::of_lake(request.lake, request.sessions, request.sources).await?;
     let inputs = Inputs::load(&world, request.sources).await?;
     let window = (before(request.run.as_of, widest), request.run.as_of);
     let views: Vec<&View> = request.rules.views.iter().collect();
-    world.define_views(&views, request.run.as_of, window).await?;
+    world
+        .define_views(&views, request.run.as_of, window)
+        .await?;
     let mut outcomes = Vec::new();
     for (done, rule) in rules.iter().copied().enumerate() {
         progress(done, rules.len(), &rule.id);
         outcomes.push(evaluate::evaluate(request, workers, &world, &inputs, rule).await?);
     }
-    Ok(Detection { outcomes, versions: world.versions().clone() })
+    Ok(Detection {
+        outcomes,
+        versions: world.versions().clone(),
+    })
 }
 
 /// The moment that far before another.

@@ -97,26 +97,48 @@ fn tables_behind(plan: &LogicalPlan, behind: &Behind) -> Result<BTreeSet<String>
 }
 
 /// Defines a view as an empty table of its shape: plans stay small, and what it reads is kept aside.
-async fn define(world: &World, view: &View, as_of: DateTime<Utc>, behind: &mut Behind) -> Result<()> {
+async fn define(
+    world: &World,
+    view: &View,
+    as_of: DateTime<Utc>,
+    behind: &mut Behind,
+) -> Result<()> {
     let parameters = Parameters::of_window(as_of, as_of, as_of);
     let query = plan_read_only(world.ctx(), &view.sql).await?;
     let query = query.with_param_values(parameters.values())?;
-    behind.insert(view.name.clone(), tables_behind(query.logical_plan(), behind)?);
+    behind.insert(
+        view.name.clone(),
+        tables_behind(query.logical_plan(), behind)?,
+    );
     let schema = Arc::clone(query.schema().inner());
     let table = MemTable::try_new(schema, vec![vec![]])?;
-    world.ctx().register_table(view.name.as_str(), Arc::new(table))?;
+    world
+        .ctx()
+        .register_table(view.name.as_str(), Arc::new(table))?;
     Ok(())
 }
 
-async fn plan(world: &World, rule: &Rule, as_of: DateTime<Utc>, depth: Depth) -> Result<LogicalPlan> {
+async fn plan(
+    world: &World,
+    rule: &Rule,
+    as_of: DateTime<Utc>,
+    depth: Depth,
+) -> Result<LogicalPlan> {
     let query = plan_read_only(world.ctx(), &rule.sql).await?;
     let bound = parameters(rule, as_of);
     let names: BTreeSet<&str> = bound.names().collect();
     let used = query.logical_plan().get_parameter_names()?;
-    if let Some(unknown) = used.iter().find(|name| !names.contains(name.trim_start_matches('$'))) {
+    if let Some(unknown) = used
+        .iter()
+        .find(|name| !names.contains(name.trim_start_matches('$')))
+    {
         let hint = nearest(unknown.trim_start_matches('$'), names.iter().copied());
-        let hint = hint.map(|name| format!("; did you mean ${name}?")).unwrap_or_default();
-        return Err(DataFusionError::Plan(format!("parameter {unknown} is not declared in [params]{hint}")));
+        let hint = hint
+            .map(|name| format!("; did you mean ${name}?"))
+            .unwrap_or_default();
+        return Err(DataFusionError::Plan(format!(
+            "parameter {unknown} is not declared in [params]{hint}"
+        )));
     }
     let query = query.with_param_values(bound.values())?;
     let plan = query.logical_plan().clone();
@@ -130,27 +152,56 @@ fn faults(rule: &Rule, plan: &LogicalPlan, behind: &Behind) -> Result<Vec<PlanPr
     let mut problems = Vec::new();
     let mut say = |file: String, text_at: Option<(&str, &str)>, message: String| {
         let place = text_at.and_then(|(text, needle)| position(text, needle));
-        problems.push(PlanProblem { id: rule.id.clone(), file, place, message });
+        problems.push(PlanProblem {
+            id: rule.id.clone(),
+            file,
+            place,
+            message,
+        });
     };
     let schema = plan.schema().as_arrow();
     for message in shape(schema) {
         say(rule.sql_origin.clone(), None, message);
     }
-    let columns: BTreeSet<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+    let columns: BTreeSet<&str> = schema
+        .fields()
+        .iter()
+        .map(|field| field.name().as_str())
+        .collect();
     let known = |name: &str| columns.contains(name) || COMPUTED.contains(&name);
-    for name in rule.group_by.iter().filter(|name| !columns.contains(name.as_str())) {
-        say(rule.metadata_origin(), None, unknown_column("group_by", name, &columns));
+    for name in rule
+        .group_by
+        .iter()
+        .filter(|name| !columns.contains(name.as_str()))
+    {
+        say(
+            rule.metadata_origin(),
+            None,
+            unknown_column("group_by", name, &columns),
+        );
     }
     for name in rule.placeholders().into_iter().filter(|name| !known(name)) {
-        say(rule.metadata_origin(), None, unknown_column("a text", name, &columns));
+        say(
+            rule.metadata_origin(),
+            None,
+            unknown_column("a text", name, &columns),
+        );
     }
     for (at, step) in rule.remediation.iter().enumerate() {
         let Some(when) = &step.when else { continue };
         match Condition::parse(when) {
-            Err(error) => say(rule.metadata_origin(), None, format!("remediation[{at}].when: {error}")),
+            Err(error) => say(
+                rule.metadata_origin(),
+                None,
+                format!("remediation[{at}].when: {error}"),
+            ),
             Ok(condition) => {
                 for name in condition.columns().iter().filter(|name| !known(name)) {
-                    say(rule.metadata_origin(), None, unknown_column("`when`", name, &columns));
+                    say(
+                        rule.metadata_origin(),
+                        None,
+                        unknown_column("`when`", name, &columns),
+                    );
                 }
             }
         }
@@ -159,17 +210,27 @@ fn faults(rule: &Rule, plan: &LogicalPlan, behind: &Behind) -> Result<Vec<PlanPr
     let declared: BTreeSet<String> = rule.reads.iter().cloned().collect();
     for table in read.difference(&declared) {
         let text = Some((rule.sql.as_str(), table.as_str()));
-        say(rule.sql_origin.clone(), text, format!("it reads {table}, which `reads` does not name"));
+        say(
+            rule.sql_origin.clone(),
+            text,
+            format!("it reads {table}, which `reads` does not name"),
+        );
     }
     for message in unchecked_sums(plan)? {
-        say(rule.sql_origin.clone(), Some((rule.sql.as_str(), "sum(")), message);
+        say(
+            rule.sql_origin.clone(),
+            Some((rule.sql.as_str(), "sum(")),
+            message,
+        );
     }
     Ok(problems)
 }
 
 fn unknown_column(place: &str, name: &str, columns: &BTreeSet<&str>) -> String {
     let hint = nearest(name, columns.iter().copied());
-    let hint = hint.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
+    let hint = hint
+        .map(|name| format!("; did you mean `{name}`?"))
+        .unwrap_or_default();
     format!("{place} names `{name}`, which the query does not return{hint}")
 }
 
@@ -185,13 +246,17 @@ fn shape(schema: &Schema) -> Vec<String> {
         let (name, found) = (field.name().as_str(), field.data_type());
         let wanted = match name {
             "source" | "entity_type" | "entity_id" => text(found).then_some(()).ok_or("text"),
-            "expected" | "actual" => decimal(found).then_some(()).ok_or("a decimal, never a float"),
+            "expected" | "actual" => decimal(found)
+                .then_some(())
+                .ok_or("a decimal, never a float"),
             "period_start" | "period_end" => {
-                matches!(found, DataType::Timestamp(..) | DataType::Null).then_some(()).ok_or("a timestamp")
+                matches!(found, DataType::Timestamp(..) | DataType::Null)
+                    .then_some(())
+                    .ok_or("a timestamp")
             }
-            "target_date" | "execution_date" => {
-                matches!(found, DataType::Date32 | DataType::Null).then_some(()).ok_or("a date")
-            }
+            "target_date" | "execution_date" => matches!(found, DataType::Date32 | DataType::Null)
+                .then_some(())
+                .ok_or("a date"),
             _ if TEXT_COLUMNS.contains(&name) => text(found).then_some(()).ok_or("text"),
             _ => Ok(()),
         };
@@ -203,7 +268,10 @@ fn shape(schema: &Schema) -> Vec<String> {
 }
 
 fn text(found: &DataType) -> bool {
-    matches!(found, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null)
+    matches!(
+        found,
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null
+    )
 }
 
 fn decimal(found: &DataType) -> bool {
@@ -219,9 +287,13 @@ fn unchecked_sums(plan: &LogicalPlan) -> Result<Vec<String>> {
         for expression in node.expressions() {
             expression.apply(|part| {
                 let argument = match part {
-                    Expr::AggregateFunction(call) if call.func.name() == "sum" => call.params.args.first(),
+                    Expr::AggregateFunction(call) if call.func.name() == "sum" => {
+                        call.params.args.first()
+                    }
                     Expr::WindowFunction(call) => match &call.fun {
-                        WindowFunctionDefinition::AggregateUDF(function) if function.name() == "sum" => {
+                        WindowFunctionDefinition::AggregateUDF(function)
+                            if function.name() == "sum" =>
+                        {
                             call.params.args.first()
                         }
                         _ => None,
@@ -229,7 +301,10 @@ fn unchecked_sums(plan: &LogicalPlan) -> Result<Vec<String>> {
                     _ => None,
                 };
                 if let (Some(argument), Some(input)) = (argument, inputs.first())
-                    && matches!(argument.get_type(input.schema()), Ok(DataType::Decimal128(..)))
+                    && matches!(
+                        argument.get_type(input.schema()),
+                        Ok(DataType::Decimal128(..))
+                    )
                 {
                     problems.push(format!(
                         "sum({argument}) can wrap around silently; write \
@@ -248,17 +323,29 @@ fn problem(id: &str, file: &str, sql: &str, error: &DataFusionError) -> PlanProb
     let text = error.strip_backtrace();
     let message = text.lines().next().unwrap_or_default().to_owned();
     let quoted = message.split(['\'', '`', '"']).nth(1).map(str::to_owned);
-    let bare = message.split("No field named ").nth(1).and_then(|rest| rest.split(['.', ' ']).next());
+    let bare = message
+        .split("No field named ")
+        .nth(1)
+        .and_then(|rest| rest.split(['.', ' ']).next());
     let place = spoken_place(&message)
         .or_else(|| bare.and_then(|name| position(sql, name)))
         .or_else(|| quoted.and_then(|name| position(sql, &name)));
-    PlanProblem { id: id.to_owned(), file: file.to_owned(), place, message }
+    PlanProblem {
+        id: id.to_owned(),
+        file: file.to_owned(),
+        place,
+        message,
+    }
 }
 
 /// The parser's own "at Line: 3, Column: 5".
 fn spoken_place(message: &str) -> Option<(usize, usize)> {
     let number = |text: &str| {
-        text.chars().take_while(char::is_ascii_digit).collect::<String>().parse::<usize>().ok()
+        text.chars()
+            .take_while(char::is_ascii_digit)
+            .collect::<String>()
+            .parse::<usize>()
+            .ok()
     };
     let line = number(message.split("Line: ").nth(1)?)?;
     let column = number(message.split("Column: ").nth(1)?)?;
@@ -280,7 +367,10 @@ mod tests {
 
     #[test]
     fn places_are_found_in_messages_and_in_the_text() {
-        assert_eq!(spoken_place("Expected: x at Line: 3, Column: 14"), Some((3, 14)));
+        assert_eq!(
+            spoken_place("Expected: x at Line: 3, Column: 14"),
+            Some((3, 14))
+        );
         assert_eq!(spoken_place("nothing"), None);
         let sql = "-- amount\nselect a,\n  amount from t";
         assert_eq!(position(sql, "t.amount"), Some((3, 3)));

@@ -32,14 +32,26 @@ impl World {
     ) -> std::result::Result<Self, DetectError> {
         let ctx = sessions.session();
         let pinned = Pinned::new(lake, &ctx, TABLES.iter()).await?;
-        let prepared = |source| DetectError::Session { what: "tables", source: Box::new(source) };
+        let prepared = |source| DetectError::Session {
+            what: "tables",
+            source: Box::new(source),
+        };
         pinned.register(&ctx).map_err(prepared)?;
         let rows: Vec<_> = sources
             .iter()
-            .map(|source| (source.name.as_str(), source.role.as_str(), source.platform.as_str()))
+            .map(|source| {
+                (
+                    source.name.as_str(),
+                    source.role.as_str(),
+                    source.platform.as_str(),
+                )
+            })
             .collect();
         register_sources(&ctx, &rows).map_err(prepared)?;
-        Ok(Self { ctx, versions: pinned.versions().clone() })
+        Ok(Self {
+            ctx,
+            versions: pinned.versions().clone(),
+        })
     }
 
     /// Empty tables: enough to plan every rule against.
@@ -49,7 +61,10 @@ impl World {
             ctx.register_table(def.name, crate::session::empty_table(def)?)?;
         }
         register_sources(&ctx, &[])?;
-        Ok(Self { ctx, versions: BTreeMap::new() })
+        Ok(Self {
+            ctx,
+            versions: BTreeMap::new(),
+        })
     }
 
     /// The session.
@@ -87,7 +102,8 @@ impl World {
         let parameters = Parameters::of_window(as_of, window.0, window.1);
         let mut again: Vec<&str> = Vec::new();
         for view in views.iter().filter(|view| !view.materialise) {
-            let moves = view.sql.contains("$window_") || again.iter().any(|name| view.sql.contains(name));
+            let moves =
+                view.sql.contains("$window_") || again.iter().any(|name| view.sql.contains(name));
             if moves {
                 self.define(view, &parameters).await?;
                 again.push(&view.name);
@@ -96,17 +112,27 @@ impl World {
         Ok(())
     }
 
-    async fn define(&self, view: &View, parameters: &Parameters) -> std::result::Result<(), DetectError> {
-        self.try_define(view, parameters).await.map_err(|source| DetectError::View {
-            view: view.name.clone(),
-            source: Box::new(source),
-        })
+    async fn define(
+        &self,
+        view: &View,
+        parameters: &Parameters,
+    ) -> std::result::Result<(), DetectError> {
+        self.try_define(view, parameters)
+            .await
+            .map_err(|source| DetectError::View {
+                view: view.name.clone(),
+                source: Box::new(source),
+            })
     }
 
     async fn try_define(&self, view: &View, parameters: &Parameters) -> Result<()> {
         let query = plan_read_only(&self.ctx, &view.sql).await?;
         let query = query.with_param_values(parameters.values())?;
-        let table = if view.materialise { query.cache().await?.into_view() } else { query.into_view() };
+        let table = if view.materialise {
+            query.cache().await?.into_view()
+        } else {
+            query.into_view()
+        };
         self.ctx.deregister_table(view.name.as_str())?;
         self.ctx.register_table(view.name.as_str(), table)?;
         Ok(())
@@ -118,7 +144,12 @@ pub(super) fn register_sources(ctx: &SessionContext, sources: &[(&str, &str, &st
     let fields = ["source", "role", "platform"].map(|name| Field::new(name, DataType::Utf8, false));
     let schema = Arc::new(Schema::new(fields.to_vec()));
     let column = |pick: fn(&(&str, &str, &str)) -> String| {
-        Arc::new(sources.iter().map(|row| Some(pick(row))).collect::<StringArray>())
+        Arc::new(
+            sources
+                .iter()
+                .map(|row| Some(pick(row)))
+                .collect::<StringArray>(),
+        )
     };
     let batch = RecordBatch::try_new(
         Arc::clone(&schema),
@@ -128,7 +159,10 @@ pub(super) fn register_sources(ctx: &SessionContext, sources: &[(&str, &str, &st
             column(|row| row.2.to_owned()),
         ],
     )?;
-    ctx.register_table("run_sources", Arc::new(MemTable::try_new(schema, vec![vec![batch]])?))?;
+    ctx.register_table(
+        "run_sources",
+        Arc::new(MemTable::try_new(schema, vec![vec![batch]])?),
+    )?;
     Ok(())
 }
 

@@ -54,7 +54,10 @@ impl<'a> Chunk<'a> {
             None => true,
             Some(table) => table
                 .get_file_uris()
-                .map_err(|error| LakeError::Open { table: def.name, source: Box::new(error) })?
+                .map_err(|error| LakeError::Open {
+                    table: def.name,
+                    source: Box::new(error),
+                })?
                 .next()
                 .is_none(),
         };
@@ -80,7 +83,11 @@ impl<'a> Chunk<'a> {
         self.counts.high_watermark = self.counts.high_watermark.max(watermark(&decoded.batch));
         self.rows += decoded.batch.num_rows();
         self.batches.push((file.to_owned(), decoded.batch));
-        if self.rows >= ROWS_PER_COMMIT { self.flush().await } else { Ok(()) }
+        if self.rows >= ROWS_PER_COMMIT {
+            self.flush().await
+        } else {
+            Ok(())
+        }
     }
 
     /// Takes rejected rows, which count as read too.
@@ -90,7 +97,11 @@ impl<'a> Chunk<'a> {
         for reject in rejects {
             self.keep_reject(reject);
         }
-        if self.rejects.len() >= REJECTS_PER_COMMIT { self.write_rejects().await } else { Ok(()) }
+        if self.rejects.len() >= REJECTS_PER_COMMIT {
+            self.write_rejects().await
+        } else {
+            Ok(())
+        }
     }
 
     pub(super) async fn finish(mut self) -> Result<Counts, ExportError> {
@@ -100,7 +111,13 @@ impl<'a> Chunk<'a> {
     }
 
     fn keep_reject(&mut self, reject: Reject) {
-        let parts = [self.source, self.def.name, &reject.origin, &reject.reason_code, &reject.raw];
+        let parts = [
+            self.source,
+            self.def.name,
+            &reject.origin,
+            &reject.reason_code,
+            &reject.raw,
+        ];
         self.rejects.push(RejectRow {
             reject_id: short_id("rej", parts),
             run_id: self.request.run.id.clone(),
@@ -118,12 +135,22 @@ impl<'a> Chunk<'a> {
         if self.rows == 0 {
             return Ok(());
         }
-        let shape = |source| LakeError::Shape { table: self.def.name, source };
-        let rows = concat_batches(&self.def.schema(), self.batches.iter().map(|(_, batch)| batch))
-            .map_err(shape)?;
+        let shape = |source| LakeError::Shape {
+            table: self.def.name,
+            source,
+        };
+        let rows = concat_batches(
+            &self.def.schema(),
+            self.batches.iter().map(|(_, batch)| batch),
+        )
+        .map_err(shape)?;
         let keys_are_new = self.note_keys(&rows).map_err(shape)?;
         let ctx = self.request.sessions.session();
-        let change = Upsert { rows: rows.clone(), volatile: &[], keys_are_new };
+        let change = Upsert {
+            rows: rows.clone(),
+            volatile: &[],
+            keys_are_new,
+        };
         let (tally, _) = upsert(self.request.lake, &ctx, self.def, self.writer, change).await?;
         self.counts.written += tally.written;
         self.counts.unchanged += tally.unchanged;
@@ -146,14 +173,28 @@ impl<'a> Chunk<'a> {
     }
 
     /// Remembers the keys; true where the table can hold none of them.
-    fn note_keys(&mut self, rows: &RecordBatch) -> Result<bool, datafusion::arrow::error::ArrowError> {
-        let Some(fresh) = &mut self.fresh else { return Ok(false) };
-        let columns: Vec<_> =
-            self.def.key.iter().filter_map(|name| rows.column_by_name(name).cloned()).collect();
-        let fields = columns.iter().map(|c| SortField::new(c.data_type().clone())).collect();
+    fn note_keys(
+        &mut self,
+        rows: &RecordBatch,
+    ) -> Result<bool, datafusion::arrow::error::ArrowError> {
+        let Some(fresh) = &mut self.fresh else {
+            return Ok(false);
+        };
+        let columns: Vec<_> = self
+            .def
+            .key
+            .iter()
+            .filter_map(|name| rows.column_by_name(name).cloned())
+            .collect();
+        let fields = columns
+            .iter()
+            .map(|c| SortField::new(c.data_type().clone()))
+            .collect();
         let keys = RowConverter::new(fields)?.convert_columns(&columns)?;
-        let hashes: HashSet<u64> =
-            keys.iter().map(|key| twox_hash::XxHash64::oneshot(0, key.data())).collect();
+        let hashes: HashSet<u64> = keys
+            .iter()
+            .map(|key| twox_hash::XxHash64::oneshot(0, key.data()))
+            .collect();
         let disjoint = hashes.iter().all(|hash| !fresh.contains(hash));
         if disjoint {
             fresh.extend(hashes);
@@ -183,8 +224,19 @@ impl<'a> Chunk<'a> {
         let def = crate::lake::table("rejects").ok_or(ExportError::Undeclared("rejects"))?;
         let rows = to_batch(def, &std::mem::take(&mut self.rejects))?;
         let writer = Writer::new("rejects", &self.request.run.id);
-        let change = Upsert { rows, volatile: RejectRow::VOLATILE, keys_are_new: false };
-        upsert(self.request.lake, &self.request.sessions.session(), def, &writer, change).await?;
+        let change = Upsert {
+            rows,
+            volatile: RejectRow::VOLATILE,
+            keys_are_new: false,
+        };
+        upsert(
+            self.request.lake,
+            &self.request.sessions.session(),
+            def,
+            &writer,
+            change,
+        )
+        .await?;
         Ok(())
     }
 }

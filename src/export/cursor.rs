@@ -24,7 +24,10 @@ impl Cursor {
     pub(super) fn of(files: &[InputFile], mapping: Option<&str>) -> Self {
         Self {
             mapping: mapping.map(|sql| fingerprint([sql])),
-            files: files.iter().map(|file| (file.path.clone(), version(file))).collect(),
+            files: files
+                .iter()
+                .map(|file| (file.path.clone(), version(file)))
+                .collect(),
         }
     }
 
@@ -48,13 +51,27 @@ pub(super) async fn load(
     ctx: &SessionContext,
 ) -> Result<BTreeMap<(String, String), Cursor>, ExportError> {
     let def = crate::lake::table("exports").ok_or(ExportError::Undeclared("exports"))?;
-    let read = |source| LakeError::Read { table: "exports", source: Box::new(source) };
-    Pinned::new(lake, ctx, [def]).await?.register(ctx).map_err(read)?;
+    let read = |source| LakeError::Read {
+        table: "exports",
+        source: Box::new(source),
+    };
+    Pinned::new(lake, ctx, [def])
+        .await?
+        .register(ctx)
+        .map_err(read)?;
     let query = "select * from exports where status = 'ok' and cursor_after is not null
                  order by finished_at";
-    let batches = ctx.sql(query).await.map_err(read)?.collect().await.map_err(read)?;
-    let rows: Vec<ExportRow> = from_batches(&batches)
-        .map_err(|source| LakeError::Shape { table: "exports", source })?;
+    let batches = ctx
+        .sql(query)
+        .await
+        .map_err(read)?
+        .collect()
+        .await
+        .map_err(read)?;
+    let rows: Vec<ExportRow> = from_batches(&batches).map_err(|source| LakeError::Shape {
+        table: "exports",
+        source,
+    })?;
     Ok(rows
         .into_iter()
         .filter_map(|row| {

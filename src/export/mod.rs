@@ -171,21 +171,39 @@ async fn export_source(
         .tables
         .iter()
         .map(|(table, mapping)| {
-            (table.clone(), Mapping { files: mapping.files.clone(), sql: mapping.sql.clone() })
+            (
+                table.clone(),
+                Mapping {
+                    files: mapping.files.clone(),
+                    sql: mapping.sql.clone(),
+                },
+            )
         })
         .collect();
-    let files = Arc::new(FilesSource::new(&source.name, place.store, place.root, mappings));
+    let files = Arc::new(FilesSource::new(
+        &source.name,
+        place.store,
+        place.root,
+        mappings,
+    ));
     let specs = specs()?;
     let listing = files.list(&specs).await?;
     for unknown in &listing.unknown {
-        report.warnings.push(format!("{}: `{unknown}` is no file of any table", source.name));
+        report.warnings.push(format!(
+            "{}: `{unknown}` is no file of any table",
+            source.name
+        ));
     }
     for spec in &specs {
         if request.table.is_some_and(|only| only != spec.name) {
             continue;
         }
-        let inputs: Vec<_> =
-            listing.files.iter().filter(|file| file.table == spec.name).cloned().collect();
+        let inputs: Vec<_> = listing
+            .files
+            .iter()
+            .filter(|file| file.table == spec.name)
+            .cloned()
+            .collect();
         let absent = source.without.contains(&spec.name);
         if inputs.is_empty() {
             if !absent {
@@ -203,8 +221,17 @@ async fn export_source(
             ));
         }
         let before = known.get(&(source.name.clone(), spec.name.clone()));
-        let job = TableJob { request, source, files: Arc::clone(&files), spec, inputs, before };
-        let Some(table) = job.run(progress).await? else { continue };
+        let job = TableJob {
+            request,
+            source,
+            files: Arc::clone(&files),
+            spec,
+            inputs,
+            before,
+        };
+        let Some(table) = job.run(progress).await? else {
+            continue;
+        };
         progress.table_finished(&table);
         write_row(request, &table.row).await?;
         report.tables.push(table);
@@ -220,7 +247,14 @@ async fn write_row(request: &Request<'_>, row: &ExportRow) -> Result<(), ExportE
         volatile: ExportRow::VOLATILE,
         keys_are_new: false,
     };
-    upsert(request.lake, &request.sessions.session(), def, &writer, rows).await?;
+    upsert(
+        request.lake,
+        &request.sessions.session(),
+        def,
+        &writer,
+        rows,
+    )
+    .await?;
     Ok(())
 }
 
@@ -231,7 +265,11 @@ fn specs() -> Result<Vec<TableSpec>, ExportError> {
         .map(|name| {
             let def = crate::lake::table(name).ok_or(ExportError::Undeclared(name))?;
             let key = def.key.iter().map(|column| (*column).to_owned()).collect();
-            Ok(TableSpec { name: def.name.to_owned(), schema: def.schema(), key })
+            Ok(TableSpec {
+                name: def.name.to_owned(),
+                schema: def.schema(),
+                key,
+            })
         })
         .collect()
 }

@@ -27,9 +27,16 @@ pub(super) struct TableJob<'a> {
 
 impl TableJob<'_> {
     /// Reads what changed; `None` where this very run has nothing to add to what it recorded before.
-    pub(super) async fn run(self, progress: &dyn Progress) -> Result<Option<TableReport>, ExportError> {
+    pub(super) async fn run(
+        self,
+        progress: &dyn Progress,
+    ) -> Result<Option<TableReport>, ExportError> {
         let run = self.request.run;
-        let mapping = self.source.tables.get(&self.spec.name).and_then(|m| m.sql.as_deref());
+        let mapping = self
+            .source
+            .tables
+            .get(&self.spec.name)
+            .and_then(|m| m.sql.as_deref());
         let now = Cursor::of(&self.inputs, mapping);
         let changed: Vec<&InputFile> = self
             .inputs
@@ -68,14 +75,21 @@ impl TableJob<'_> {
             Err(error) => return Err(error),
         }
         row.finished_at = Some(run.now());
-        Ok(Some(TableReport { row, files_read: changed.len(), files_unchanged }))
+        Ok(Some(TableReport {
+            row,
+            files_read: changed.len(),
+            files_unchanged,
+        }))
     }
 
     /// Whether this run has already recorded an export of this table.
     async fn recorded(&self, export_id: &str) -> Result<bool, ExportError> {
         let def = crate::lake::table("exports").ok_or(ExportError::Undeclared("exports"))?;
         let ctx = self.request.sessions.session();
-        let read = |source| crate::lake::LakeError::Read { table: "exports", source: Box::new(source) };
+        let read = |source| crate::lake::LakeError::Read {
+            table: "exports",
+            source: Box::new(source),
+        };
         let pinned = crate::session::Pinned::new(self.request.lake, &ctx, [def]).await?;
         pinned.register(&ctx).map_err(read)?;
         let id = datafusion::scalar::ScalarValue::from(export_id);
@@ -133,19 +147,24 @@ impl TableJob<'_> {
         Ok(())
     }
 
-    async fn read_canonical(&self, file: &InputFile, chunk: &mut Chunk<'_>) -> Result<(), ExportError> {
+    async fn read_canonical(
+        &self,
+        file: &InputFile,
+        chunk: &mut Chunk<'_>,
+    ) -> Result<(), ExportError> {
         let (sink, mut decoded) = mpsc::channel::<Result<Decoded, SourceError>>(2);
         let (files, spec, input) = (Arc::clone(&self.files), self.spec.clone(), file.clone());
-        let reader =
-            tokio::spawn(async move { files.read(&input, &spec, BATCH_ROWS, sink).await });
+        let reader = tokio::spawn(async move { files.read(&input, &spec, BATCH_ROWS, sink).await });
         while let Some(batch) = decoded.recv().await {
             chunk.add(&file.path, batch?).await?;
         }
         match reader.await {
             Ok(result) => Ok(result?),
-            Err(error) => {
-                Err(SourceError::Task { file: file.path.clone(), source: Arc::new(error) }.into())
+            Err(error) => Err(SourceError::Task {
+                file: file.path.clone(),
+                source: Arc::new(error),
             }
+            .into()),
         }
     }
 
@@ -165,9 +184,12 @@ impl TableJob<'_> {
         let raw = self.files.read_raw(file).await?;
         let ctx = self.request.sessions.session();
         let table = datafusion::datasource::MemTable::try_new(raw.schema, vec![raw.batches]);
-        ctx.register_table("raw", Arc::new(table.map_err(failed)?)).map_err(failed)?;
+        ctx.register_table("raw", Arc::new(table.map_err(failed)?))
+            .map_err(failed)?;
         chunk.reject(raw.rejects).await?;
-        let query = crate::session::plan_read_only(&ctx, sql).await.map_err(failed)?;
+        let query = crate::session::plan_read_only(&ctx, sql)
+            .await
+            .map_err(failed)?;
         let mut row = 0;
         for batch in query.collect().await.map_err(failed)? {
             let first = row;

@@ -47,7 +47,11 @@ pub struct Writer<'a> {
 impl<'a> Writer<'a> {
     /// A writer that counts its own commits.
     pub fn new(name: impl Into<String>, run_id: &'a str) -> Self {
-        Self { name: name.into(), run_id, number: None }
+        Self {
+            name: name.into(),
+            run_id,
+            number: None,
+        }
     }
 }
 
@@ -74,9 +78,14 @@ impl Change {
             Self::Append(batches) | Self::Replace { rows: batches, .. } => {
                 batches.iter().map(RecordBatch::num_rows).sum()
             }
-            Self::Merge(batch) => batch
-                .column_by_name(OPERATION)
-                .map_or(0, |column| column.as_string::<i32>().iter().flatten().filter(|o| *o == UPSERT).count()),
+            Self::Merge(batch) => batch.column_by_name(OPERATION).map_or(0, |column| {
+                column
+                    .as_string::<i32>()
+                    .iter()
+                    .flatten()
+                    .filter(|o| *o == UPSERT)
+                    .count()
+            }),
         };
         rows as u64
     }
@@ -110,7 +119,9 @@ where
         if before >= number {
             return Ok(Outcome::Unchanged);
         }
-        let Some(change) = plan(&table).await? else { return Ok(Outcome::Unchanged) };
+        let Some(change) = plan(&table).await? else {
+            return Ok(Outcome::Unchanged);
+        };
         let mark = format!("{:016x}", RandomState::new().build_hasher().finish());
         let properties = CommitProperties::default()
             .with_metadata([
@@ -123,23 +134,39 @@ where
         let error = match apply(ctx, def, table, change, properties).await {
             Ok(table) => {
                 let version = table.version().unwrap_or(0);
-                tracing::info!(table = def.name, version, run_id = writer.run_id, "committed");
+                tracing::info!(
+                    table = def.name,
+                    version,
+                    run_id = writer.run_id,
+                    "committed"
+                );
                 return Ok(Outcome::Committed(version));
             }
             Err(Failure::Lake(error)) => return Err(error),
             Err(Failure::Delta(error)) => error,
         };
         if let Some(version) = in_log(lake, def, &app, number, &mark).await? {
-            tracing::info!(table = def.name, version, run_id = writer.run_id, "committed");
+            tracing::info!(
+                table = def.name,
+                version,
+                run_id = writer.run_id,
+                "committed"
+            );
             return Ok(Outcome::Committed(version));
         }
         if !is_conflict(&error) {
-            return Err(LakeError::Commit { table: def.name, source: Box::new(error) });
+            return Err(LakeError::Commit {
+                table: def.name,
+                source: Box::new(error),
+            });
         }
         tracing::debug!(table = def.name, attempt, %error, "another writer was faster");
         tokio::time::sleep(backoff(attempt)).await;
     }
-    Err(LakeError::Contended { table: def.name, attempts: ATTEMPTS })
+    Err(LakeError::Contended {
+        table: def.name,
+        attempts: ATTEMPTS,
+    })
 }
 
 enum Failure {
@@ -209,7 +236,11 @@ fn merge(
         .map(|column| format!("t.{column} = s.{column}"))
         .collect();
     let schema = def.schema();
-    let columns: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+    let columns: Vec<&str> = schema
+        .fields()
+        .iter()
+        .map(|field| field.name().as_str())
+        .collect();
     let qualified = |name: &str| col(format!("s.{name}"));
     table
         .merge(source, condition.join(" and "))
@@ -217,14 +248,16 @@ fn merge(
         .with_target_alias("t")
         .when_matched_delete(|delete| delete.predicate(format!("s.{OPERATION} = 'delete'")))?
         .when_matched_update(|update| {
-            columns.iter().fold(update.predicate(format!("s.{OPERATION} = 'upsert'")), |u, name| {
-                u.update(*name, qualified(name))
-            })
+            columns.iter().fold(
+                update.predicate(format!("s.{OPERATION} = 'upsert'")),
+                |u, name| u.update(*name, qualified(name)),
+            )
         })?
         .when_not_matched_insert(|insert| {
-            columns.iter().fold(insert.predicate(format!("s.{OPERATION} = 'upsert'")), |i, name| {
-                i.set(*name, qualified(name))
-            })
+            columns.iter().fold(
+                insert.predicate(format!("s.{OPERATION} = 'upsert'")),
+                |i, name| i.set(*name, qualified(name)),
+            )
         })
 }
 
@@ -240,17 +273,25 @@ fn prepared(def: &'static TableDef, rows: Vec<RecordBatch>) -> Result<Vec<Record
 
 /// A missing partition value commits and then makes the whole table unreadable: never let it through.
 fn guard_partition(def: &'static TableDef, rows: &RecordBatch) -> Result<(), LakeError> {
-    let Some(column) = def.partition else { return Ok(()) };
+    let Some(column) = def.partition else {
+        return Ok(());
+    };
     match nulls_in(rows, column) {
         0 => Ok(()),
-        rows => Err(LakeError::EmptyPartition { table: def.name, column, rows }),
+        rows => Err(LakeError::EmptyPartition {
+            table: def.name,
+            column,
+            rows,
+        }),
     }
 }
 
 fn writer_properties() -> WriterProperties {
     // Level 3 halves the size of the files for a fifth more writing time.
     let level = ZstdLevel::try_new(3).unwrap_or_default();
-    WriterProperties::builder().set_compression(Compression::ZSTD(level)).build()
+    WriterProperties::builder()
+        .set_compression(Compression::ZSTD(level))
+        .build()
 }
 
 /// The number of the writer's last commit to the table.
@@ -272,7 +313,9 @@ async fn transaction(
     app: &str,
 ) -> Result<Option<i64>, LakeError> {
     let snapshot = table.snapshot().map_err(LakeError::open(def.name))?;
-    let version = snapshot.transaction_version(table.log_store().as_ref(), app).await;
+    let version = snapshot
+        .transaction_version(table.log_store().as_ref(), app)
+        .await;
     version.map_err(LakeError::open(def.name))
 }
 
@@ -283,16 +326,24 @@ pub async fn rows_committed(
     table: &DeltaTable,
     writer: &Writer<'_>,
 ) -> Result<u64, LakeError> {
-    let history: Vec<_> =
-        table.history(Some(200)).try_collect().await.map_err(LakeError::open(def.name))?;
+    let history: Vec<_> = table
+        .history(Some(200))
+        .try_collect()
+        .await
+        .map_err(LakeError::open(def.name))?;
     let text = |info: &deltalake::kernel::CommitInfo, key: &str| {
-        info.info.get(key).and_then(serde_json::Value::as_str).map(str::to_owned)
+        info.info
+            .get(key)
+            .and_then(serde_json::Value::as_str)
+            .map(str::to_owned)
     };
     let ours = history.iter().filter(|info| {
         text(info, "trueup.run_id").as_deref() == Some(writer.run_id)
             && text(info, "trueup.writer").as_deref() == Some(writer.name.as_str())
     });
-    Ok(ours.filter_map(|info| info.info.get("trueup.rows")?.as_u64()).sum())
+    Ok(ours
+        .filter_map(|info| info.info.get("trueup.rows")?.as_u64())
+        .sum())
 }
 
 /// The version of our commit, if it is in the log after all.
@@ -304,16 +355,28 @@ async fn in_log(
     mark: &str,
 ) -> Result<Option<u64>, LakeError> {
     let table = lake.table(def).await?;
-    if transaction(def, &table, app).await?.is_none_or(|last| last < number) {
+    if transaction(def, &table, app)
+        .await?
+        .is_none_or(|last| last < number)
+    {
         return Ok(None);
     }
     let newest = table.version().unwrap_or(0);
-    let history: Vec<_> =
-        table.history(Some(50)).try_collect().await.map_err(LakeError::open(def.name))?;
+    let history: Vec<_> = table
+        .history(Some(50))
+        .try_collect()
+        .await
+        .map_err(LakeError::open(def.name))?;
     let ours = |info: &deltalake::kernel::CommitInfo| {
-        info.info.get("trueup.mark").and_then(serde_json::Value::as_str) == Some(mark)
+        info.info
+            .get("trueup.mark")
+            .and_then(serde_json::Value::as_str)
+            == Some(mark)
     };
-    Ok(history.iter().position(ours).map(|back| newest.saturating_sub(back as u64)))
+    Ok(history
+        .iter()
+        .position(ours)
+        .map(|back| newest.saturating_sub(back as u64)))
 }
 
 fn is_conflict(error: &DeltaTableError) -> bool {

@@ -31,8 +31,14 @@ pub(crate) fn conform(def: &TableDef, batch: &RecordBatch) -> Result<RecordBatch
 }
 
 /// All batches as one, in the table's shape.
-pub(super) fn conform_all(def: &TableDef, batches: &[RecordBatch]) -> Result<RecordBatch, ArrowError> {
-    let batches: Vec<_> = batches.iter().map(|batch| conform(def, batch)).collect::<Result<_, _>>()?;
+pub(super) fn conform_all(
+    def: &TableDef,
+    batches: &[RecordBatch],
+) -> Result<RecordBatch, ArrowError> {
+    let batches: Vec<_> = batches
+        .iter()
+        .map(|batch| conform(def, batch))
+        .collect::<Result<_, _>>()?;
     concat_batches(&def.schema(), &batches)
 }
 
@@ -58,13 +64,21 @@ impl RowBytes {
         let columns: Vec<usize> = (0..schema.fields().len())
             .filter(|&at| wanted(schema.field(at).name()))
             .collect();
-        let fields = columns.iter().map(|&at| SortField::new(schema.field(at).data_type().clone()));
-        Ok(Self { converter: RowConverter::new(fields.collect())?, columns })
+        let fields = columns
+            .iter()
+            .map(|&at| SortField::new(schema.field(at).data_type().clone()));
+        Ok(Self {
+            converter: RowConverter::new(fields.collect())?,
+            columns,
+        })
     }
 
     pub(super) fn rows(&self, batch: &RecordBatch) -> Result<Rows, ArrowError> {
-        let columns: Vec<ArrayRef> =
-            self.columns.iter().map(|&at| Arc::clone(batch.column(at))).collect();
+        let columns: Vec<ArrayRef> = self
+            .columns
+            .iter()
+            .map(|&at| Arc::clone(batch.column(at)))
+            .collect();
         self.converter.convert_columns(&columns)
     }
 }
@@ -84,18 +98,23 @@ pub(super) fn deduplicate(def: &TableDef, batch: &RecordBatch) -> Result<Dedupli
     let keys = RowBytes::of_key(def)?.rows(batch)?;
     let contents = RowBytes::of_content(def, &[])?.rows(batch)?;
     let updated = match batch.column_by_name("updated_at") {
-        Some(column) => Some(RowConverter::new(vec![SortField::new(column.data_type().clone())])?
-            .convert_columns(&[Arc::clone(column)])?),
+        Some(column) => Some(
+            RowConverter::new(vec![SortField::new(column.data_type().clone())])?
+                .convert_columns(&[Arc::clone(column)])?,
+        ),
         None => None,
     };
     let mut winner: HashMap<&[u8], u32> = HashMap::with_capacity(batch.num_rows());
     let mut losers: Vec<(u32, u32)> = Vec::new();
     for row in 0..batch.num_rows() {
-        let at = u32::try_from(row).map_err(|_| ArrowError::ComputeError("batch too large".into()))?;
+        let at =
+            u32::try_from(row).map_err(|_| ArrowError::ComputeError("batch too large".into()))?;
         winner
             .entry(keys.row(row).data())
             .and_modify(|kept| {
-                let older = updated.as_ref().is_some_and(|u| u.row(row) < u.row(*kept as usize));
+                let older = updated
+                    .as_ref()
+                    .is_some_and(|u| u.row(row) < u.row(*kept as usize));
                 if older {
                     losers.push((at, *kept));
                 } else {
@@ -105,7 +124,11 @@ pub(super) fn deduplicate(def: &TableDef, batch: &RecordBatch) -> Result<Dedupli
             })
             .or_insert(at);
     }
-    let mut result = Deduplicated { kept: Vec::new(), repeated: Vec::new(), superseded: Vec::new() };
+    let mut result = Deduplicated {
+        kept: Vec::new(),
+        repeated: Vec::new(),
+        superseded: Vec::new(),
+    };
     for (loser, _) in losers {
         let kept = winner[keys.row(loser as usize).data()];
         if contents.row(loser as usize) == contents.row(kept as usize) {
@@ -151,7 +174,10 @@ pub(super) fn sorted(def: &TableDef, batch: &RecordBatch) -> Result<RecordBatch,
         .iter()
         .chain(def.sort)
         .filter_map(|name| batch.column_by_name(name))
-        .map(|column| SortColumn { values: Arc::clone(column), options: None })
+        .map(|column| SortColumn {
+            values: Arc::clone(column),
+            options: None,
+        })
         .collect();
     if by.is_empty() || batch.num_rows() < 2 {
         return Ok(batch.clone());
@@ -167,5 +193,7 @@ pub(super) fn sorted(def: &TableDef, batch: &RecordBatch) -> Result<RecordBatch,
 
 /// How many rows have no value in the column.
 pub(super) fn nulls_in(batch: &RecordBatch, column: &str) -> usize {
-    batch.column_by_name(column).map_or(batch.num_rows(), |column| column.null_count())
+    batch
+        .column_by_name(column)
+        .map_or(batch.num_rows(), |column| column.null_count())
 }

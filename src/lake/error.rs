@@ -23,7 +23,9 @@ pub enum LakeError {
         source: object_store::Error,
     },
     /// The store ignores conditional writes, so two runs could overwrite each other.
-    #[error("`{url}` ignores conditional writes (If-None-Match): two runs could lose each other's data")]
+    #[error(
+        "`{url}` ignores conditional writes (If-None-Match): two runs could lose each other's data"
+    )]
     UnsafeStore {
         /// The URL as configured.
         url: String,
@@ -66,7 +68,9 @@ pub enum LakeError {
         attempts: u32,
     },
     /// A partition value is missing, which would make the table unreadable.
-    #[error("refusing to write {rows} row(s) of {table} without a value in partition column {column}")]
+    #[error(
+        "refusing to write {rows} row(s) of {table} without a value in partition column {column}"
+    )]
     EmptyPartition {
         /// The table.
         table: &'static str,
@@ -97,14 +101,22 @@ pub enum LakeError {
 
 impl LakeError {
     pub(crate) fn read(table: &'static str) -> impl Fn(datafusion::error::DataFusionError) -> Self {
-        move |source| Self::Read { table, source: Box::new(source) }
+        move |source| Self::Read {
+            table,
+            source: Box::new(source),
+        }
     }
 
-    pub(crate) fn shape(table: &'static str) -> impl Fn(datafusion::arrow::error::ArrowError) -> Self {
+    pub(crate) fn shape(
+        table: &'static str,
+    ) -> impl Fn(datafusion::arrow::error::ArrowError) -> Self {
         move |source| Self::Shape { table, source }
     }
 
     pub(crate) fn open(table: &'static str) -> impl Fn(DeltaTableError) -> Self {
-        move |source| Self::Open { table, source: Box::new(source) }
+        move |source| Self::Open {
+            table,
+            source: Box::new(source),
+        }
     }
 }

@@ -38,10 +38,15 @@ pub struct Maintenance {
 
 impl Lake {
     /// What `maintain` would do, table by table.
-    pub async fn maintenance_plan(&self, retention: Duration) -> Result<Vec<MaintenancePlan>, LakeError> {
+    pub async fn maintenance_plan(
+        &self,
+        retention: Duration,
+    ) -> Result<Vec<MaintenancePlan>, LakeError> {
         let mut plans = Vec::new();
         for def in TABLES.iter() {
-            let Some(table) = self.existing(def).await? else { continue };
+            let Some(table) = self.existing(def).await? else {
+                continue;
+            };
             let open = LakeError::open(def.name);
             let version = table.version().unwrap_or(0);
             let files = table.get_file_uris().map_err(&open)?.count();
@@ -52,7 +57,12 @@ impl Lake {
                 .await
                 .map_err(&open)?;
             let expired = metrics.files_deleted.len();
-            plans.push(MaintenancePlan { table: def.name, version, files, expired });
+            plans.push(MaintenancePlan {
+                table: def.name,
+                version,
+                files,
+                expired,
+            });
         }
         Ok(plans)
     }
@@ -69,8 +79,11 @@ impl Lake {
         let optimize = table.optimize().with_session_state(Arc::new(ctx.state()));
         let (table, metrics) = optimize.await.map_err(&open)?;
         create_checkpoint(&table, None).await.map_err(&open)?;
-        let (_, vacuumed) =
-            table.vacuum().with_retention_period(retention).await.map_err(&open)?;
+        let (_, vacuumed) = table
+            .vacuum()
+            .with_retention_period(retention)
+            .await
+            .map_err(&open)?;
         Ok(Maintenance {
             table: def.name,
             compacted: metrics.num_files_removed,

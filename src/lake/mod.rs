@@ -14,12 +14,12 @@ pub mod schema;
 mod storage;
 mod upsert;
 
-pub(crate) use compare::conform;
 pub use commit::{Change, Outcome, Writer, commit, last_number, rows_committed};
+pub(crate) use compare::conform;
 pub use error::LakeError;
 pub use maintain::{Maintenance, MaintenancePlan};
-pub use rows::{from_batches, to_batch};
 pub use open::{Lake, changed_partitions};
+pub use rows::{from_batches, to_batch};
 pub use schema::{TABLES, TableDef, Zone, table};
 pub use storage::{ObjectPlace, object_place};
 pub use upsert::{Rejected, Tally, Upsert, difference, upsert};

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, SchemaRef};
+use deltalake::DeltaTable;
 use deltalake::kernel::engine::arrow_conversion::TryIntoKernel;
 use deltalake::kernel::{Action, StructField, StructType};
 use deltalake::logstore::{StorageConfig, default_logstore, get_actions};
-use deltalake::DeltaTable;
 use object_store::prefix::PrefixStore;
 use url::Url;
 
@@ -46,7 +46,12 @@ impl Lake {
         let mut table = self.handle(def)?;
         let open = LakeError::open(def.name);
         // Asked of the store, not read from an error: a failure must not look like an empty lake.
-        if !table.log_store().is_delta_table_location().await.map_err(&open)? {
+        if !table
+            .log_store()
+            .is_delta_table_location()
+            .await
+            .map_err(&open)?
+        {
             return Ok(None);
         }
         table.load().await.map_err(&open)?;
@@ -55,14 +60,28 @@ impl Lake {
 
     fn handle(&self, def: &'static TableDef) -> Result<DeltaTable, LakeError> {
         let folder = format!("{}/{}/", def.zone.folder(), def.name);
-        let url = self.place.url.join(&folder).map_err(|error| LakeError::Place {
-            url: self.place.url.to_string(),
-            reason: error.to_string(),
-        })?;
-        let root = self.place.root.clone().join(def.zone.folder()).join(def.name);
+        let url = self
+            .place
+            .url
+            .join(&folder)
+            .map_err(|error| LakeError::Place {
+                url: self.place.url.to_string(),
+                reason: error.to_string(),
+            })?;
+        let root = self
+            .place
+            .root
+            .clone()
+            .join(def.zone.folder())
+            .join(def.name);
         let prefixed = Arc::new(PrefixStore::new(Arc::clone(&self.place.store), root));
         let root_store = Arc::clone(&self.place.store);
-        Ok(DeltaTable::new(default_logstore(prefixed, root_store, &url, &StorageConfig::default())))
+        Ok(DeltaTable::new(default_logstore(
+            prefixed,
+            root_store,
+            &url,
+            &StorageConfig::default(),
+        )))
     }
 
     async fn create(&self, def: &'static TableDef) -> Result<DeltaTable, LakeError> {
@@ -89,14 +108,26 @@ impl Lake {
         }
     }
 
-    async fn fit(&self, def: &'static TableDef, table: DeltaTable) -> Result<DeltaTable, LakeError> {
+    async fn fit(
+        &self,
+        def: &'static TableDef,
+        table: DeltaTable,
+    ) -> Result<DeltaTable, LakeError> {
         let found = found_schema(def, &table)?;
         let missing = missing_columns(def, &found)?;
         if missing.is_empty() {
             return Ok(table);
         }
-        tracing::info!(table = def.name, columns = missing.len(), "adding columns of this version");
-        table.add_columns().with_fields(missing).await.map_err(LakeError::open(def.name))
+        tracing::info!(
+            table = def.name,
+            columns = missing.len(),
+            "adding columns of this version"
+        );
+        table
+            .add_columns()
+            .with_fields(missing)
+            .await
+            .map_err(LakeError::open(def.name))
     }
 }
 
@@ -106,12 +137,21 @@ fn found_schema(def: &'static TableDef, table: &DeltaTable) -> Result<SchemaRef,
 }
 
 /// The declared columns that an older lake lacks; any other difference is an error.
-fn missing_columns(def: &'static TableDef, found: &SchemaRef) -> Result<Vec<StructField>, LakeError> {
-    let refuse = |difference: String| LakeError::Schema { table: def.name, difference };
+fn missing_columns(
+    def: &'static TableDef,
+    found: &SchemaRef,
+) -> Result<Vec<StructField>, LakeError> {
+    let refuse = |difference: String| LakeError::Schema {
+        table: def.name,
+        difference,
+    };
     let declared = def.schema();
     for field in found.fields() {
         if declared.column_with_name(field.name()).is_none() {
-            return Err(refuse(format!("it has a column `{}` that is not known here", field.name())));
+            return Err(refuse(format!(
+                "it has a column `{}` that is not known here",
+                field.name()
+            )));
         }
     }
     let mut missing = Vec::new();
@@ -128,7 +168,10 @@ fn missing_columns(def: &'static TableDef, found: &SchemaRef) -> Result<Vec<Stru
             }
             Err(_) if field.is_nullable() => missing.push(kernel_field(def, field)?),
             Err(_) => {
-                return Err(refuse(format!("the required column `{}` is missing", field.name())));
+                return Err(refuse(format!(
+                    "the required column `{}` is missing",
+                    field.name()
+                )));
             }
         }
     }
@@ -164,11 +207,15 @@ pub async fn changed_partitions(
     table: &DeltaTable,
     since: u64,
 ) -> Result<Option<BTreeSet<String>>, LakeError> {
-    let Some(partition) = def.partition else { return Ok(None) };
+    let Some(partition) = def.partition else {
+        return Ok(None);
+    };
     let mut changed = BTreeSet::new();
     for version in (since + 1)..=table.version().unwrap_or(0) {
         let entry = table.log_store().read_commit_entry(version).await;
-        let Some(bytes) = entry.map_err(LakeError::open(def.name))? else { return Ok(None) };
+        let Some(bytes) = entry.map_err(LakeError::open(def.name))? else {
+            return Ok(None);
+        };
         for action in get_actions(version, &bytes).map_err(LakeError::open(def.name))? {
             let values = match &action {
                 Action::Add(add) if add.data_change => Some(&add.partition_values),

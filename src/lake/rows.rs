@@ -13,7 +13,10 @@ use serde::de::DeserializeOwned;
 use super::{LakeError, TableDef};
 
 /// The values as rows of the table; fields are matched to columns by name.
-pub fn to_batch<T: Serialize>(def: &'static TableDef, values: &[T]) -> Result<RecordBatch, LakeError> {
+pub fn to_batch<T: Serialize>(
+    def: &'static TableDef,
+    values: &[T],
+) -> Result<RecordBatch, LakeError> {
     let shape = LakeError::shape(def.name);
     if values.is_empty() {
         return Ok(RecordBatch::new_empty(def.schema()));
@@ -42,7 +45,8 @@ pub fn from_batches<T: DeserializeOwned>(batches: &[RecordBatch]) -> Result<Vec<
     text.split(|byte| *byte == b'\n')
         .filter(|line| !line.is_empty())
         .map(|line| {
-            serde_json::from_slice(line).map_err(|error| ArrowError::ExternalError(Arc::new(error).to_string().into()))
+            serde_json::from_slice(line)
+                .map_err(|error| ArrowError::ExternalError(Arc::new(error).to_string().into()))
         })
         .collect()
 }

@@ -80,13 +80,26 @@ pub fn timestamp() -> DataType {
 }
 
 fn list_of(names: &[&str]) -> DataType {
-    let fields: Fields = names.iter().map(|name| Field::new(*name, DECIMAL, true)).collect();
-    DataType::List(Arc::new(Field::new("element", DataType::Struct(fields), true)))
+    let fields: Fields = names
+        .iter()
+        .map(|name| Field::new(*name, DECIMAL, true))
+        .collect();
+    DataType::List(Arc::new(Field::new(
+        "element",
+        DataType::Struct(fields),
+        true,
+    )))
 }
 
 /// The type of `prices.tiers`.
 pub fn tiers() -> DataType {
-    list_of(&["up_to", "unit_price", "flat_fee", "package_size", "percentage_rate"])
+    list_of(&[
+        "up_to",
+        "unit_price",
+        "flat_fee",
+        "package_size",
+        "percentage_rate",
+    ])
 }
 
 /// The type of `invoice_lines.billed_tiers` and of what `rate_tiers` returns.
@@ -113,7 +126,9 @@ fn build(columns: &[(Kind, bool, &str)]) -> SchemaRef {
     let fields: Vec<Field> = columns
         .iter()
         .flat_map(|(kind, required, names)| {
-            names.split_whitespace().map(move |name| field(kind, *required, name))
+            names
+                .split_whitespace()
+                .map(move |name| field(kind, *required, name))
         })
         .collect();
     Arc::new(Schema::new(fields))
@@ -383,10 +398,18 @@ mod tests {
         for table in TABLES.iter() {
             let schema = table.schema();
             for key in table.key {
-                assert!(!schema.field_with_name(key).unwrap().is_nullable(), "{}.{key}", table.name);
+                assert!(
+                    !schema.field_with_name(key).unwrap().is_nullable(),
+                    "{}.{key}",
+                    table.name
+                );
             }
             for name in table.sort.iter().chain(table.partition.iter()) {
-                assert!(schema.column_with_name(name).is_some(), "{}.{name}", table.name);
+                assert!(
+                    schema.column_with_name(name).is_some(),
+                    "{}.{name}",
+                    table.name
+                );
             }
             // delta-rs moves partition columns to the end: declared there, orders agree.
             if let Some(partition) = table.partition {
@@ -398,10 +421,18 @@ mod tests {
     #[test]
     fn names_are_unique() {
         for (at, table) in TABLES.iter().enumerate() {
-            assert!(TABLES[at + 1..].iter().all(|other| other.name != table.name));
+            assert!(
+                TABLES[at + 1..]
+                    .iter()
+                    .all(|other| other.name != table.name)
+            );
             let schema = table.schema();
             for (i, field) in schema.fields().iter().enumerate() {
-                assert!(schema.fields()[i + 1..].iter().all(|other| other.name() != field.name()));
+                assert!(
+                    schema.fields()[i + 1..]
+                        .iter()
+                        .all(|other| other.name() != field.name())
+                );
             }
         }
     }

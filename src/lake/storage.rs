@@ -30,7 +30,10 @@ pub fn object_place(url: &Url) -> Result<ObjectPlace, LakeError> {
     if !url.path().ends_with('/') {
         url.set_path(&format!("{}/", url.path()));
     }
-    let refuse = |reason: &str| LakeError::Place { url: url.to_string(), reason: reason.to_owned() };
+    let refuse = |reason: &str| LakeError::Place {
+        url: url.to_string(),
+        reason: reason.to_owned(),
+    };
     let store: Arc<dyn ObjectStore> = match url.scheme() {
         "file" => Arc::new(LocalFileSystem::new()),
         "memory" => Arc::new(InMemory::new()),
@@ -54,7 +57,10 @@ impl ObjectPlace {
         if matches!(self.url.scheme(), "file" | "memory") {
             return Ok(());
         }
-        let wrap = |source| LakeError::Store { url: self.url.to_string(), source };
+        let wrap = |source| LakeError::Store {
+            url: self.url.to_string(),
+            source,
+        };
         let probe = self.root.clone().join("_trueup_probe");
         let put = || {
             let options = PutOptions::from(PutMode::Create);
@@ -75,7 +81,9 @@ impl ObjectPlace {
             Err(error) => return Err(wrap(error)),
         }
         if unsafe_store {
-            return Err(LakeError::UnsafeStore { url: self.url.to_string() });
+            return Err(LakeError::UnsafeStore {
+                url: self.url.to_string(),
+            });
         }
         Ok(())
     }
@@ -92,14 +100,20 @@ mod cloud {
                 let store = <$builder>::from_env()
                     .with_url(url.as_str())
                     .build()
-                    .map_err(|source| LakeError::Store { url: url.to_string(), source })?;
+                    .map_err(|source| LakeError::Store {
+                        url: url.to_string(),
+                        source,
+                    })?;
                 Ok(Arc::new(store))
             }
 
             #[cfg(not(feature = $feature))]
             pub(super) fn $name(url: &Url) -> Result<Arc<dyn ObjectStore>, LakeError> {
                 let reason = concat!("this build has no `", $feature, "` feature").to_owned();
-                Err(LakeError::Place { url: url.to_string(), reason })
+                Err(LakeError::Place {
+                    url: url.to_string(),
+                    reason,
+                })
             }
         };
     }
@@ -122,7 +136,12 @@ mod tests {
 
     #[test]
     fn an_unknown_scheme_says_what_is_known() {
-        let error = object_place(&Url::parse("ftp://host/lake").unwrap()).unwrap_err().to_string();
-        assert!(error.contains("ftp://") && error.contains("s3://"), "{error}");
+        let error = object_place(&Url::parse("ftp://host/lake").unwrap())
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("ftp://") && error.contains("s3://"),
+            "{error}"
+        );
     }
 }

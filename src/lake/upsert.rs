@@ -62,13 +62,20 @@ pub async fn upsert(
     let outcome = commit(lake, ctx, def, writer, async |table| {
         let (change, written, unchanged) =
             difference(ctx, def, table, &batch, rows.volatile, rows.keys_are_new).await?;
-        tally = Tally { written, unchanged, superseded: Vec::new() };
+        tally = Tally {
+            written,
+            unchanged,
+            superseded: Vec::new(),
+        };
         Ok(change)
     })
     .await?;
     tally.unchanged += unique.repeated.len() as u64;
-    tally.superseded =
-        unique.superseded.into_iter().map(|(row, kept)| Rejected { row, kept }).collect();
+    tally.superseded = unique
+        .superseded
+        .into_iter()
+        .map(|(row, kept)| Rejected { row, kept })
+        .collect();
     Ok((tally, outcome))
 }
 
@@ -87,7 +94,11 @@ pub async fn difference(
     if total == 0 {
         return Ok((None, 0, 0));
     }
-    let known = if keys_are_new { None } else { known_rows(ctx, def, table, rows).await? };
+    let known = if keys_are_new {
+        None
+    } else {
+        known_rows(ctx, def, table, rows).await?
+    };
     let Some(known) = known else {
         return Ok((Some(Change::Append(vec![rows.clone()])), total, 0));
     };
@@ -129,14 +140,24 @@ async fn known_rows(
 ) -> Result<Option<RecordBatch>, LakeError> {
     let read = LakeError::read(def.name);
     let state = Arc::new(ctx.state());
-    let provider = table.table_provider().with_session(state).await.map_err(&read)?;
+    let provider = table
+        .table_provider()
+        .with_session(state)
+        .await
+        .map_err(&read)?;
     let existing = || ctx.read_table(Arc::clone(&provider));
     if let Some(partition) = def.partition {
         // Keys alone first: they say which partitions hold the rows, usually a few of very many.
         let keys: Vec<_> = def.key.iter().map(|name| col(*name)).collect();
-        let holding = matching(ctx, def, existing().map_err(&read)?.select(
-            keys.into_iter().chain([col(partition)]).collect::<Vec<_>>(),
-        ).map_err(&read)?, rows)?
+        let holding = matching(
+            ctx,
+            def,
+            existing()
+                .map_err(&read)?
+                .select(keys.into_iter().chain([col(partition)]).collect::<Vec<_>>())
+                .map_err(&read)?,
+            rows,
+        )?
         .select(vec![col(partition)])
         .and_then(DataFrame::distinct)
         .map_err(&read)?
@@ -170,7 +191,11 @@ fn matching(
     let mut fields = Vec::new();
     for name in def.key {
         if let Some(column) = rows.column_by_name(name) {
-            fields.push(Field::new(format!("incoming_{name}"), column.data_type().clone(), false));
+            fields.push(Field::new(
+                format!("incoming_{name}"),
+                column.data_type().clone(),
+                false,
+            ));
             columns.push(Arc::clone(column));
         }
     }
@@ -179,10 +204,15 @@ fn matching(
         .map_err(LakeError::shape(def.name))?;
     let keys = ctx.read_batch(keys).map_err(&read)?;
     let right: Vec<&str> = renamed.iter().map(String::as_str).collect();
-    existing.join(keys, JoinType::LeftSemi, def.key, &right, None).map_err(&read)
+    existing
+        .join(keys, JoinType::LeftSemi, def.key, &right, None)
+        .map_err(&read)
 }
 
-async fn collect(def: &'static TableDef, rows: DataFrame) -> Result<Option<RecordBatch>, LakeError> {
+async fn collect(
+    def: &'static TableDef,
+    rows: DataFrame,
+) -> Result<Option<RecordBatch>, LakeError> {
     let batches = rows.collect().await.map_err(LakeError::read(def.name))?;
     let batch = conform_all(def, &batches).map_err(LakeError::shape(def.name))?;
     Ok((batch.num_rows() > 0).then_some(batch))
@@ -196,7 +226,10 @@ fn moved(
     replaced: &[(u32, u32)],
 ) -> Result<RecordBatch, datafusion::arrow::error::ArrowError> {
     let columns = def.partition.and_then(|name| {
-        Some((rows.column_by_name(name)?.to_data(), known.column_by_name(name)?.to_data()))
+        Some((
+            rows.column_by_name(name)?.to_data(),
+            known.column_by_name(name)?.to_data(),
+        ))
     });
     let gone: Vec<u32> = match columns {
         None => Vec::new(),
@@ -218,7 +251,10 @@ fn with_operations(
     let schema = Arc::new(Schema::new(fields));
     let marked = |batch: &RecordBatch, operation: &str| {
         let mut columns = batch.columns().to_vec();
-        columns.push(Arc::new(StringArray::from(vec![operation; batch.num_rows()])));
+        columns.push(Arc::new(StringArray::from(vec![
+            operation;
+            batch.num_rows()
+        ])));
         RecordBatch::try_new(Arc::clone(&schema), columns)
     };
     let parts = [marked(upserts, UPSERT)?, marked(deletes, "delete")?];

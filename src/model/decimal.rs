@@ -87,7 +87,11 @@ impl Decimal {
         let product = i256::from_i128(self.0).checked_mul(i256::from_i128(other.0))?;
         let one = i256::from_i128(UNITS_PER_ONE);
         let half = i256::from_i128(UNITS_PER_ONE / 2);
-        let nudge = if product.is_negative() { half.checked_neg()? } else { half };
+        let nudge = if product.is_negative() {
+            half.checked_neg()?
+        } else {
+            half
+        };
         Self::within(product.checked_add(nudge)?.checked_div(one)?.to_i128()?)
     }
 
@@ -167,7 +171,10 @@ fn shift(units: i128, power: u32) -> Result<i128, DecimalError> {
     if units == 0 {
         return Ok(0);
     }
-    10i128.checked_pow(power).and_then(|factor| units.checked_mul(factor)).ok_or(DecimalError::TooLarge)
+    10i128
+        .checked_pow(power)
+        .and_then(|factor| units.checked_mul(factor))
+        .ok_or(DecimalError::TooLarge)
 }
 
 impl FromStr for Decimal {
@@ -185,7 +192,11 @@ impl fmt::Display for Decimal {
         let rest = size % UNITS_PER_ONE.unsigned_abs();
         let fraction = format!("{rest:012}");
         let fraction = fraction.trim_end_matches('0');
-        let text = if fraction.is_empty() { whole.to_string() } else { format!("{whole}.{fraction}") };
+        let text = if fraction.is_empty() {
+            whole.to_string()
+        } else {
+            format!("{whole}.{fraction}")
+        };
         f.pad_integral(self.0 >= 0, "", &text)
     }
 }
@@ -203,9 +214,14 @@ impl<'de> Deserialize<'de> for Decimal {
         let text = match &value {
             serde_json::Value::String(text) => text.clone(),
             serde_json::Value::Number(number) => number.to_string(),
-            other => return Err(D::Error::custom(format!("expected a decimal, found {other}"))),
+            other => {
+                return Err(D::Error::custom(format!(
+                    "expected a decimal, found {other}"
+                )));
+            }
         };
-        text.parse().map_err(|error| D::Error::custom(format!("`{text}`: {error}")))
+        text.parse()
+            .map_err(|error| D::Error::custom(format!("`{text}`: {error}")))
     }
 }
 
@@ -239,14 +255,28 @@ mod tests {
         assert_eq!(units("NaN"), Err(DecimalError::NotANumber));
         assert_eq!(units("1e"), Err(DecimalError::NotANumber));
         assert_eq!(units("0.0000000000001"), Err(DecimalError::TooPrecise));
-        assert_eq!(units("99999999999999999999999999"), Ok(LIMIT - UNITS_PER_ONE));
-        assert_eq!(units("100000000000000000000000000"), Err(DecimalError::TooLarge));
+        assert_eq!(
+            units("99999999999999999999999999"),
+            Ok(LIMIT - UNITS_PER_ONE)
+        );
+        assert_eq!(
+            units("100000000000000000000000000"),
+            Err(DecimalError::TooLarge)
+        );
         assert_eq!(units("1e400"), Err(DecimalError::TooLarge));
     }
 
     #[test]
     fn prints_the_shortest_exact_text() {
-        for text in ["0", "12.5", "-0.001", "10", "-10", "0.000000000001", "99999999999999999999999999"] {
+        for text in [
+            "0",
+            "12.5",
+            "-0.001",
+            "10",
+            "-10",
+            "0.000000000001",
+            "99999999999999999999999999",
+        ] {
             assert_eq!(text.parse::<Decimal>().unwrap().to_string(), text);
         }
     }
@@ -262,12 +292,21 @@ mod tests {
     #[test]
     fn products_round_half_away_from_zero() {
         let product = |a: &str, b: &str| {
-            let product = a.parse::<Decimal>().unwrap().checked_mul(b.parse().unwrap());
+            let product = a
+                .parse::<Decimal>()
+                .unwrap()
+                .checked_mul(b.parse().unwrap());
             product.map(|value| value.to_string())
         };
         assert_eq!(product("12.5", "1.08").as_deref(), Some("13.5"));
-        assert_eq!(product("0.000000000001", "0.5").as_deref(), Some("0.000000000001"));
-        assert_eq!(product("-0.000000000001", "0.5").as_deref(), Some("-0.000000000001"));
+        assert_eq!(
+            product("0.000000000001", "0.5").as_deref(),
+            Some("0.000000000001")
+        );
+        assert_eq!(
+            product("-0.000000000001", "0.5").as_deref(),
+            Some("-0.000000000001")
+        );
         assert_eq!(product("10000000000000", "10000000000000"), None);
     }
 

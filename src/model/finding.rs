@@ -81,7 +81,9 @@ impl Finding {
 
     /// Any column as text, evidence included: for grouping and for filling texts.
     pub fn column(&self, name: &str) -> Option<String> {
-        let moment = |at: Option<DateTime<Utc>>| at.map(|at| at.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true));
+        let moment = |at: Option<DateTime<Utc>>| {
+            at.map(|at| at.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true))
+        };
         match name {
             "source" => Some(self.source.clone()),
             "entity_type" => Some(self.entity_type.clone()),
@@ -122,7 +124,10 @@ mod tests {
 
     #[test]
     fn columns_are_found_wherever_they_are_kept() {
-        let mut finding = Finding { source: "acme".into(), ..Finding::default() };
+        let mut finding = Finding {
+            source: "acme".into(),
+            ..Finding::default()
+        };
         finding.texts.insert("meter", "api".into());
         finding.evidence.insert("day_count".into(), 3.into());
         assert_eq!(finding.column("source").as_deref(), Some("acme"));

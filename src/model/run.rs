@@ -24,10 +24,22 @@ pub struct Run {
 
 impl Run {
     /// A run that judges `as_of`.
-    pub fn new(kind: &'static str, as_of: DateTime<Utc>, config_hash: String, rules_hash: String) -> Self {
+    pub fn new(
+        kind: &'static str,
+        as_of: DateTime<Utc>,
+        config_hash: String,
+        rules_hash: String,
+    ) -> Self {
         let moment = as_of.to_rfc3339();
         let id = short_id("run", [kind, &moment, &config_hash, &rules_hash]);
-        Self { id, kind, as_of, config_hash, rules_hash, started: Instant::now() }
+        Self {
+            id,
+            kind,
+            as_of,
+            config_hash,
+            rules_hash,
+            started: Instant::now(),
+        }
     }
 
     /// The run's own time: `as_of` plus what has passed since the start.
@@ -44,11 +56,26 @@ mod tests {
     #[test]
     fn the_same_moment_and_settings_are_the_same_run() {
         let run = |day: &str, config: &str| {
-            Run::new("run", day.parse().unwrap(), config.to_owned(), "rules".to_owned()).id
+            Run::new(
+                "run",
+                day.parse().unwrap(),
+                config.to_owned(),
+                "rules".to_owned(),
+            )
+            .id
         };
-        assert_eq!(run("2026-03-04T12:00:00Z", "a"), run("2026-03-04T12:00:00Z", "a"));
-        assert_ne!(run("2026-03-04T12:00:00Z", "a"), run("2026-03-05T12:00:00Z", "a"));
-        assert_ne!(run("2026-03-04T12:00:00Z", "a"), run("2026-03-04T12:00:00Z", "b"));
+        assert_eq!(
+            run("2026-03-04T12:00:00Z", "a"),
+            run("2026-03-04T12:00:00Z", "a")
+        );
+        assert_ne!(
+            run("2026-03-04T12:00:00Z", "a"),
+            run("2026-03-05T12:00:00Z", "a")
+        );
+        assert_ne!(
+            run("2026-03-04T12:00:00Z", "a"),
+            run("2026-03-04T12:00:00Z", "b")
+        );
     }
 
     #[test]

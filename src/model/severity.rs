@@ -28,7 +28,13 @@ pub struct UnknownSeverity(pub String);
 
 impl Severity {
     /// Every severity, gravest first.
-    pub const ALL: [Self; 5] = [Self::Critical, Self::High, Self::Medium, Self::Low, Self::Info];
+    pub const ALL: [Self; 5] = [
+        Self::Critical,
+        Self::High,
+        Self::Medium,
+        Self::Low,
+        Self::Info,
+    ];
 
     /// The name used in tables and configuration.
     pub const fn as_str(self) -> &'static str {

@@ -19,7 +19,10 @@ pub mod status {
 
 /// A row of `signals`: the issue, with a life across runs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the columns are described once, in docs/data-model.md")]
+#[expect(
+    missing_docs,
+    reason = "the columns are described once, in docs/data-model.md"
+)]
 pub struct SignalRow {
     pub signal_id: String,
     pub fingerprint_version: Option<i32>,
@@ -68,7 +71,10 @@ pub struct SignalRow {
 
 /// A row of `signal_entities`: one affected record.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the columns are described once, in docs/data-model.md")]
+#[expect(
+    missing_docs,
+    reason = "the columns are described once, in docs/data-model.md"
+)]
 pub struct EntityRow {
     pub signal_id: String,
     pub run_id: Option<String>,
@@ -100,7 +106,10 @@ pub struct EntityRow {
 
 /// A row of `signal_events`: one thing that happened to a signal.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the columns are described once, in docs/data-model.md")]
+#[expect(
+    missing_docs,
+    reason = "the columns are described once, in docs/data-model.md"
+)]
 pub struct EventRow {
     pub event_id: String,
     pub signal_id: String,
@@ -115,7 +124,10 @@ pub struct EventRow {
 
 /// A row of `remediations`: one step, root cause first.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the columns are described once, in docs/data-model.md")]
+#[expect(
+    missing_docs,
+    reason = "the columns are described once, in docs/data-model.md"
+)]
 pub struct RemediationRow {
     pub signal_id: String,
     pub step: i32,

@@ -11,7 +11,9 @@ pub struct SpanError {
 
 /// Reads a span such as `45 days`, `1 day 12 hours` or `6h`.
 pub fn parse_span(text: &str) -> Result<Duration, SpanError> {
-    humantime::parse_duration(text.trim()).map_err(|_| SpanError { text: text.to_owned() })
+    humantime::parse_duration(text.trim()).map_err(|_| SpanError {
+        text: text.to_owned(),
+    })
 }
 
 /// The shortest way to write a span.

@@ -30,7 +30,10 @@ pub fn steps(case: Case<'_>) -> Vec<RemediationRow> {
         // `rules check` refuses such a rule; a step too many is better than none.
         Some(Err(_)) => true,
     };
-    (1..).zip(case.rule.remediation.iter().filter(applies)).map(|(at, step)| row(case, at, step)).collect()
+    (1..)
+        .zip(case.rule.remediation.iter().filter(applies))
+        .map(|(at, step)| row(case, at, step))
+        .collect()
 }
 
 fn row(case: Case<'_>, step: i32, text: &Step) -> RemediationRow {
@@ -41,7 +44,10 @@ fn row(case: Case<'_>, step: i32, text: &Step) -> RemediationRow {
         signal_id: case.signal_id.to_owned(),
         step,
         depends_on: (step > 1).then(|| step - 1),
-        root_cause: text.root_cause.clone().or_else(|| finding.column("root_cause")),
+        root_cause: text
+            .root_cause
+            .clone()
+            .or_else(|| finding.column("root_cause")),
         target_system: Some(text.target.clone()),
         target_entity_type: Some(entity_type.to_owned()),
         target_entity_id: Some(entity_id.to_owned()),
@@ -61,10 +67,15 @@ fn row(case: Case<'_>, step: i32, text: &Step) -> RemediationRow {
 fn target_entity<'f>(target: &str, finding: &'f Finding) -> (&'f str, &'f str) {
     let candidates: &[(&str, &str)] = match target {
         "catalogue" => &[("price", "price_id")],
-        "billing" | "erp" => {
-            &[("invoice", "invoice_id"), ("bill_run", "bill_run_id"), ("subscription", "subscription_id")]
-        }
-        "mapping" | "crm" => &[("subscription", "subscription_id"), ("customer", "customer_id")],
+        "billing" | "erp" => &[
+            ("invoice", "invoice_id"),
+            ("bill_run", "bill_run_id"),
+            ("subscription", "subscription_id"),
+        ],
+        "mapping" | "crm" => &[
+            ("subscription", "subscription_id"),
+            ("customer", "customer_id"),
+        ],
         "customer" => &[("customer", "customer_id")],
         _ => &[("subscription_item", "item_id"), ("meter", "meter")],
     };

@@ -39,7 +39,11 @@ pub fn parse(slt: &str) -> Vec<Case> {
         };
         let comment = comment.trim_start_matches('#').trim();
         if let Some((kind, text)) = announcement(comment) {
-            cases.push(Case { kind, text: text.to_owned(), line: index + 1 });
+            cases.push(Case {
+                kind,
+                text: text.to_owned(),
+                line: index + 1,
+            });
             open = true;
         } else if open
             && !comment.is_empty()
@@ -63,11 +67,17 @@ impl Case {
 
 fn announcement(comment: &str) -> Option<(CaseKind, &str)> {
     let rest = comment.strip_prefix("case:")?.trim_start();
-    let end = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
+    let end = rest
+        .find(|c: char| !c.is_ascii_alphabetic())
+        .unwrap_or(rest.len());
     let (word, text) = rest.split_at(end);
     let kind = CaseKind::named(word)?;
     // Between kind and sentence stands a dash; a colon or a hyphen is easier to type.
-    Some((kind, text.trim_start_matches([' ', '—', '–', '-', ':']).trim_end()))
+    Some((
+        kind,
+        text.trim_start_matches([' ', '—', '–', '-', ':'])
+            .trim_end(),
+    ))
 }
 
 /// Lower case, single spaces, no final full stop: how sentences are compared.
@@ -100,9 +110,16 @@ SELECT count(*) FROM findings
         let found: Vec<_> = cases.iter().map(|case| (case.kind, case.line)).collect();
         assert_eq!(
             found,
-            [(CaseKind::Fires, 2), (CaseKind::Quiet, 6), (CaseKind::Boundary, 8)]
+            [
+                (CaseKind::Fires, 2),
+                (CaseKind::Quiet, 6),
+                (CaseKind::Boundary, 8)
+            ]
         );
-        assert_eq!(cases[1].text, "the difference is inside the currency's rounding.");
+        assert_eq!(
+            cases[1].text,
+            "the difference is inside the currency's rounding."
+        );
         assert_eq!(cases[2].text, "a zero quantity");
     }
 

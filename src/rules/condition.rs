@@ -25,7 +25,10 @@ pub struct ConditionError {
 impl Condition {
     /// Reads and checks a condition.
     pub fn parse(text: &str) -> Result<Self, ConditionError> {
-        let refuse = |reason: String| ConditionError { text: text.to_owned(), reason };
+        let refuse = |reason: String| ConditionError {
+            text: text.to_owned(),
+            reason,
+        };
         let expression = Parser::new(&GenericDialect {})
             .try_with_sql(text)
             .and_then(|mut parser| {
@@ -53,15 +56,21 @@ impl Condition {
 
 fn check(expression: &Expr) -> Result<(), String> {
     match expression {
-        Expr::Nested(inner) | Expr::UnaryOp { op: UnaryOperator::Not, expr: inner } => check(inner),
-        Expr::BinaryOp { left, op: BinaryOperator::And | BinaryOperator::Or, right } => {
-            check(left).and_then(|()| check(right))
-        }
-        Expr::BinaryOp { left, op: BinaryOperator::Eq | BinaryOperator::NotEq, right }
-            if name(left).is_some() && text(right).is_some() =>
-        {
-            Ok(())
-        }
+        Expr::Nested(inner)
+        | Expr::UnaryOp {
+            op: UnaryOperator::Not,
+            expr: inner,
+        } => check(inner),
+        Expr::BinaryOp {
+            left,
+            op: BinaryOperator::And | BinaryOperator::Or,
+            right,
+        } => check(left).and_then(|()| check(right)),
+        Expr::BinaryOp {
+            left,
+            op: BinaryOperator::Eq | BinaryOperator::NotEq,
+            right,
+        } if name(left).is_some() && text(right).is_some() => Ok(()),
         Expr::InList { expr, list, .. }
             if name(expr).is_some() && list.iter().all(|item| text(item).is_some()) =>
         {
@@ -92,17 +101,25 @@ fn holds(expression: &Expr, column: &dyn Fn(&str) -> Option<String>) -> bool {
     match expression {
         Expr::Nested(inner) => holds(inner, column),
         Expr::UnaryOp { expr, .. } => !holds(expr, column),
-        Expr::BinaryOp { left, op: BinaryOperator::And, right } => {
-            holds(left, column) && holds(right, column)
-        }
-        Expr::BinaryOp { left, op: BinaryOperator::Or, right } => {
-            holds(left, column) || holds(right, column)
-        }
+        Expr::BinaryOp {
+            left,
+            op: BinaryOperator::And,
+            right,
+        } => holds(left, column) && holds(right, column),
+        Expr::BinaryOp {
+            left,
+            op: BinaryOperator::Or,
+            right,
+        } => holds(left, column) || holds(right, column),
         Expr::BinaryOp { left, op, right } => match (value(left), text(right)) {
             (Some(value), Some(text)) => (value == text) == (*op == BinaryOperator::Eq),
             _ => false,
         },
-        Expr::InList { expr, list, negated } => value(expr).is_some_and(|value| {
+        Expr::InList {
+            expr,
+            list,
+            negated,
+        } => value(expr).is_some_and(|value| {
             list.iter().any(|item| text(item) == Some(value.as_str())) != *negated
         }),
         Expr::IsNull(inner) => value(inner).is_none(),
@@ -133,18 +150,22 @@ mod tests {
     use super::*;
 
     fn holds(condition: &str) -> bool {
-        Condition::parse(condition).unwrap().holds(&|name| match name {
-            "explanation" => Some("late".to_owned()),
-            "meter" => Some("api".to_owned()),
-            _ => None,
-        })
+        Condition::parse(condition)
+            .unwrap()
+            .holds(&|name| match name {
+                "explanation" => Some("late".to_owned()),
+                "meter" => Some("api".to_owned()),
+                _ => None,
+            })
     }
 
     #[test]
     fn comparisons_lists_and_logic() {
         assert!(holds("explanation = 'late'"));
         assert!(!holds("explanation <> 'late'"));
-        assert!(holds("explanation in ('early', 'late') and meter is not null"));
+        assert!(holds(
+            "explanation in ('early', 'late') and meter is not null"
+        ));
         assert!(holds("not (meter = 'x') or reason = 'y'"));
         assert!(holds("reason is null"));
         assert!(!holds("reason = 'y'"), "no value equals nothing");
@@ -153,7 +174,13 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused() {
-        for text in ["explanation", "1 = 1", "expected > 5", "explanation = 'a' extra", "f(x) = 'a'"] {
+        for text in [
+            "explanation",
+            "1 = 1",
+            "expected > 5",
+            "explanation = 'a' extra",
+            "f(x) = 'a'",
+        ] {
             assert!(Condition::parse(text).is_err(), "{text}");
         }
     }
@@ -161,6 +188,9 @@ mod tests {
     #[test]
     fn columns_are_named() {
         let condition = Condition::parse("reason = 'a' and not (meter is null)").unwrap();
-        assert_eq!(condition.columns(), BTreeSet::from(["meter".to_owned(), "reason".to_owned()]));
+        assert_eq!(
+            condition.columns(),
+            BTreeSet::from(["meter".to_owned(), "reason".to_owned()])
+        );
     }
 }

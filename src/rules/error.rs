@@ -150,7 +150,12 @@ pub enum Problem {
 
 impl RuleError {
     pub(super) fn of(file: &str, problem: Problem) -> Self {
-        Self { file: file.to_owned(), line: None, key: None, problem }
+        Self {
+            file: file.to_owned(),
+            line: None,
+            key: None,
+            problem,
+        }
     }
 
     pub(super) fn at_line(mut self, line: Option<usize>) -> Self {
@@ -170,12 +175,20 @@ impl RuleError {
         if let Some((key, known)) = quoted_after(message, "unknown field `") {
             let known = known.split('`').skip(1).step_by(2);
             let nearest = crate::model::text::nearest(key, known).map(str::to_owned);
-            return Self::of(file, Problem::UnknownKey { nearest }).at_key(key).at_line(line);
+            return Self::of(file, Problem::UnknownKey { nearest })
+                .at_key(key)
+                .at_line(line);
         }
         if let Some((key, _)) = quoted_after(message, "missing field `") {
             return Self::of(file, Problem::Missing).at_key(key).at_line(line);
         }
-        Self::of(file, Problem::Toml { message: message.to_owned() }).at_line(line)
+        Self::of(
+            file,
+            Problem::Toml {
+                message: message.to_owned(),
+            },
+        )
+        .at_line(line)
     }
 }
 
@@ -196,7 +209,11 @@ impl std::error::Error for RuleError {}
 
 /// The line, from 1, on which a span of the text begins.
 pub(super) fn line_of(text: &str, span: &Range<usize>) -> usize {
-    1 + text.bytes().take(span.start).filter(|byte| *byte == b'\n').count()
+    1 + text
+        .bytes()
+        .take(span.start)
+        .filter(|byte| *byte == b'\n')
+        .count()
 }
 
 fn quoted_after<'a>(message: &'a str, start: &str) -> Option<(&'a str, &'a str)> {
@@ -204,7 +221,10 @@ fn quoted_after<'a>(message: &'a str, start: &str) -> Option<(&'a str, &'a str)>
 }
 
 fn hint(nearest: &Option<String>) -> String {
-    nearest.as_ref().map(|word| format!("; did you mean `{word}`?")).unwrap_or_default()
+    nearest
+        .as_ref()
+        .map(|word| format!("; did you mean `{word}`?"))
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -213,20 +233,29 @@ mod tests {
 
     #[test]
     fn says_where_then_what() {
-        let problem = Problem::UnknownKey { nearest: Some("severity".to_owned()) };
-        let error = RuleError::of("rules/usage/a.toml", problem).at_key("sevrity").at_line(Some(4));
+        let problem = Problem::UnknownKey {
+            nearest: Some("severity".to_owned()),
+        };
+        let error = RuleError::of("rules/usage/a.toml", problem)
+            .at_key("sevrity")
+            .at_line(Some(4));
         assert_eq!(
             error.to_string(),
             "rules/usage/a.toml:4: `sevrity`: unknown key; did you mean `severity`?"
         );
         let bare = RuleError::of("a.sql", Problem::SelectStar);
-        assert_eq!(bare.to_string(), "a.sql: the result's columns must be named, not `*`");
+        assert_eq!(
+            bare.to_string(),
+            "a.sql: the result's columns must be named, not `*`"
+        );
     }
 
     #[test]
     fn braces_in_messages_are_printed_once() {
         assert!(Problem::LoneBrace.to_string().contains("as {name},"));
-        let unused = Problem::UnusedParam { name: "floor".to_owned() };
+        let unused = Problem::UnusedParam {
+            name: "floor".to_owned(),
+        };
         assert_eq!(unused.to_string(), "the SQL never uses `$floor`");
     }
 }

@@ -30,14 +30,21 @@ const OTHER_TABLES: [&str; 8] = [
 const BUILT_IN: &[&str] = &["as_of", "window_start", "window_end"];
 
 /// Words that are the clock even without parentheses.
-const CLOCK_WORDS: &[&str] =
-    &["current_timestamp", "current_date", "current_time", "localtime", "localtimestamp"];
+const CLOCK_WORDS: &[&str] = &[
+    "current_timestamp",
+    "current_date",
+    "current_time",
+    "localtime",
+    "localtimestamp",
+];
 
 /// Functions that answer differently each time.
 const IMPURE_FUNCTIONS: &[&str] = &["now", "today", "random", "rand", "uuid", "gen_random_uuid"];
 
 /// What a statement can do; the first of these outside of parentheses says what it does.
-const VERBS: &[&str] = &["select", "insert", "update", "delete", "merge", "values", "table"];
+const VERBS: &[&str] = &[
+    "select", "insert", "update", "delete", "merge", "values", "table",
+];
 
 /// The tables that a rule may declare in `reads`.
 pub fn tables() -> impl Iterator<Item = &'static str> {
@@ -60,7 +67,9 @@ pub(super) fn query_of_rule(rule: &Rule) -> Vec<RuleError> {
     let (mut errors, used) = query(&rule.sql_origin, &rule.sql, &declared);
     if let Some(used) = used {
         for name in declared.iter().filter(|name| !used.contains(**name)) {
-            let problem = Problem::UnusedParam { name: (*name).to_owned() };
+            let problem = Problem::UnusedParam {
+                name: (*name).to_owned(),
+            };
             let error = RuleError::of(&rule.metadata_origin(), problem);
             errors.push(error.at_key(format!("params.{name}")));
         }
@@ -83,12 +92,17 @@ fn query(
         Ok(tokens) => tokens,
         Err(error) => {
             let line = usize::try_from(error.location.line).ok();
-            let problem = Problem::Sql { message: error.message };
+            let problem = Problem::Sql {
+                message: error.message,
+            };
             return (vec![RuleError::of(file, problem).at_line(line)], None);
         }
     };
     let mut errors = Vec::new();
-    let end = tokens.iter().position(|t| t.token == Token::SemiColon).unwrap_or(tokens.len());
+    let end = tokens
+        .iter()
+        .position(|t| t.token == Token::SemiColon)
+        .unwrap_or(tokens.len());
     if let Some(extra) = tokens[end..].iter().find(|t| t.token != Token::SemiColon) {
         errors.push(RuleError::of(file, Problem::SeveralStatements).at_line(sql::line(extra)));
     }
@@ -100,11 +114,17 @@ fn query(
     for (name, line) in &used {
         if !known().any(|candidate| candidate == name) {
             let nearest = nearest(name, known()).map(str::to_owned);
-            let problem = Problem::UndeclaredParam { name: name.clone(), nearest };
+            let problem = Problem::UndeclaredParam {
+                name: name.clone(),
+                nearest,
+            };
             errors.push(RuleError::of(file, problem).at_line(*line));
         }
     }
-    (errors, Some(used.into_iter().map(|(name, _)| name).collect()))
+    (
+        errors,
+        Some(used.into_iter().map(|(name, _)| name).collect()),
+    )
 }
 
 /// The statement must be `SELECT …` or `WITH … SELECT …` with named columns.
@@ -155,10 +175,14 @@ fn outside_parentheses(body: &[TokenWithSpan]) -> Vec<&TokenWithSpan> {
 fn impurities(file: &str, body: &[TokenWithSpan]) -> Vec<RuleError> {
     let mut errors = Vec::new();
     for (index, token) in body.iter().enumerate() {
-        let Some(word) = sql::bare_word(&token.token) else { continue };
+        let Some(word) = sql::bare_word(&token.token) else {
+            continue;
+        };
         let before = index.checked_sub(1).and_then(|before| body.get(before));
         let is_column = before.is_some_and(|t| t.token == Token::Period);
-        let is_called = body.get(index + 1).is_some_and(|t| t.token == Token::LParen);
+        let is_called = body
+            .get(index + 1)
+            .is_some_and(|t| t.token == Token::LParen);
         let bare = word == "into" || CLOCK_WORDS.contains(&word.as_str());
         if !is_column && (bare || (is_called && IMPURE_FUNCTIONS.contains(&word.as_str()))) {
             let error = RuleError::of(file, Problem::Forbidden { word });
@@ -198,24 +222,48 @@ fn required(rule: &Rule) -> Vec<RuleError> {
         ("quiet_when", rule.quiet_when.is_empty()),
         ("remediation", rule.remediation.is_empty()),
     ];
-    errors.extend(keys.into_iter().filter(|(_, empty)| *empty).map(|(key, _)| missing(key)));
-    for (key, text) in rule.texts().into_iter().filter(|(key, _)| key.starts_with("remediation")) {
+    errors.extend(
+        keys.into_iter()
+            .filter(|(_, empty)| *empty)
+            .map(|(key, _)| missing(key)),
+    );
+    for (key, text) in rule
+        .texts()
+        .into_iter()
+        .filter(|(key, _)| key.starts_with("remediation"))
+    {
         if text.trim().is_empty() {
             errors.push(missing(&key));
         }
     }
     if !is_id(&rule.id) {
         let expected = "a rule id: lower-case words and digits joined by `-`";
-        errors.push(RuleError::of(&file, Problem::BadValue { value: rule.id.clone(), expected }));
+        errors.push(RuleError::of(
+            &file,
+            Problem::BadValue {
+                value: rule.id.clone(),
+                expected,
+            },
+        ));
     }
     if rule.settle >= rule.window {
         let value = crate::model::span::format_span(rule.settle);
-        let problem = Problem::BadValue { value, expected: "shorter than the window" };
+        let problem = Problem::BadValue {
+            value,
+            expected: "shorter than the window",
+        };
         errors.push(RuleError::of(&file, problem).at_key("settle"));
     }
     if rule.version == 0 || rule.resolve_after_runs == 0 {
-        let key = if rule.version == 0 { "version" } else { "resolve_after_runs" };
-        let problem = Problem::BadValue { value: "0".to_owned(), expected: "at least 1" };
+        let key = if rule.version == 0 {
+            "version"
+        } else {
+            "resolve_after_runs"
+        };
+        let problem = Problem::BadValue {
+            value: "0".to_owned(),
+            expected: "at least 1",
+        };
         errors.push(RuleError::of(&file, problem).at_key(key));
     }
     errors
@@ -223,23 +271,37 @@ fn required(rule: &Rule) -> Vec<RuleError> {
 
 fn is_id(id: &str) -> bool {
     id.split('-').all(|word| {
-        !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
+        !word.is_empty()
+            && word
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
     })
 }
 
 fn texts(rule: &Rule) -> Vec<RuleError> {
     let file = rule.metadata_origin();
-    let lone = rule.texts().into_iter().filter(|(_, text)| template::has_lone_brace(text));
-    lone.map(|(key, _)| RuleError::of(&file, Problem::LoneBrace).at_key(key)).collect()
+    let lone = rule
+        .texts()
+        .into_iter()
+        .filter(|(_, text)| template::has_lone_brace(text));
+    lone.map(|(key, _)| RuleError::of(&file, Problem::LoneBrace).at_key(key))
+        .collect()
 }
 
 fn reads(rule: &Rule) -> Vec<RuleError> {
     let file = rule.metadata_origin();
-    let unknown = rule.reads.iter().filter(|table| !tables().any(|known| known == table.as_str()));
+    let unknown = rule
+        .reads
+        .iter()
+        .filter(|table| !tables().any(|known| known == table.as_str()));
     unknown
         .map(|table| {
             let nearest = nearest(table, tables()).map(str::to_owned);
-            let problem = Problem::UnknownWord { what: "table", word: table.clone(), nearest };
+            let problem = Problem::UnknownWord {
+                what: "table",
+                word: table.clone(),
+                nearest,
+            };
             RuleError::of(&file, problem).at_key("reads")
         })
         .collect()
@@ -252,12 +314,19 @@ fn case_coverage(rule: &Rule) -> Vec<RuleError> {
     let mut errors = Vec::new();
     for kind in [CaseKind::Fires, CaseKind::Quiet] {
         if !cases.iter().any(|case| case.kind == kind) {
-            errors.push(RuleError::of(&file, Problem::NoCase { kind: kind.as_str() }));
+            errors.push(RuleError::of(
+                &file,
+                Problem::NoCase {
+                    kind: kind.as_str(),
+                },
+            ));
         }
     }
     for sentence in &rule.quiet_when {
         if !cases.iter().any(|case| case.names(sentence)) {
-            let problem = Problem::QuietWithoutCase { text: sentence.clone() };
+            let problem = Problem::QuietWithoutCase {
+                text: sentence.clone(),
+            };
             errors.push(RuleError::of(&file, problem).at_key("quiet_when"));
         }
     }
@@ -295,26 +364,52 @@ mod tests {
 
     #[test]
     fn everything_else_is_refused() {
-        assert_eq!(problems("select a from t; drop table t"), [Problem::SeveralStatements]);
-        for sql in ["", "drop table t", "with x as (select 1) insert into t select 1 from x"] {
+        assert_eq!(
+            problems("select a from t; drop table t"),
+            [Problem::SeveralStatements]
+        );
+        for sql in [
+            "",
+            "drop table t",
+            "with x as (select 1) insert into t select 1 from x",
+        ] {
             assert!(problems(sql).contains(&Problem::NotASelect), "{sql}");
         }
-        let stars =
-            ["select * from t", "select a, t.* from t", "with x as (select 1) select * from x"];
+        let stars = [
+            "select * from t",
+            "select a, t.* from t",
+            "with x as (select 1) select * from x",
+        ];
         for sql in stars {
             assert_eq!(problems(sql), [Problem::SelectStar], "{sql}");
         }
-        for sql in ["select now() as a", "select Random() as a", "select CURRENT_DATE as a"] {
-            assert!(matches!(problems(sql)[..], [Problem::Forbidden { .. }]), "{sql}");
+        for sql in [
+            "select now() as a",
+            "select Random() as a",
+            "select CURRENT_DATE as a",
+        ] {
+            assert!(
+                matches!(problems(sql)[..], [Problem::Forbidden { .. }]),
+                "{sql}"
+            );
         }
-        assert!(matches!(problems("select 'a as b")[..], [Problem::Sql { .. }]));
+        assert!(matches!(
+            problems("select 'a as b")[..],
+            [Problem::Sql { .. }]
+        ));
     }
 
     #[test]
     fn parameters_are_declared_and_used() {
         let nearest = Some("tolerance".to_owned());
-        let undeclared = Problem::UndeclaredParam { name: "tolerence".to_owned(), nearest };
-        assert_eq!(problems("select a from t where a > $tolerence"), [undeclared]);
+        let undeclared = Problem::UndeclaredParam {
+            name: "tolerence".to_owned(),
+            nearest,
+        };
+        assert_eq!(
+            problems("select a from t where a > $tolerence"),
+            [undeclared]
+        );
 
         let mut rule = sample();
         rule.sql = "select source from invoice_lines".to_owned();
@@ -335,8 +430,10 @@ mod tests {
         let found: Vec<Problem> = lint(&rule).into_iter().map(|error| error.problem).collect();
         assert_eq!(found.len(), 5, "{found:?}");
         assert_eq!(found[0], Problem::LoneBrace);
-        assert!(matches!(&found[1], Problem::UnknownWord { nearest: Some(table), .. }
-            if table == "invoice_lines"));
+        assert!(
+            matches!(&found[1], Problem::UnknownWord { nearest: Some(table), .. }
+            if table == "invoice_lines")
+        );
         assert_eq!(found[2], Problem::NoCase { kind: "fires" });
         assert!(matches!(found[4], Problem::QuietWithoutCase { .. }));
     }

@@ -55,11 +55,16 @@ pub fn load(extra: &[RuleFile], overrides: &config::Rules) -> Result<RuleSet, Ve
     for (id, change) in &overrides.overrides {
         let Some(rule) = all.rules.get_mut(id) else {
             let nearest = nearest(id, all.rules.keys().map(String::as_str)).map(str::to_owned);
-            let problem = Problem::UnknownWord { what: "rule", word: id.clone(), nearest };
+            let problem = Problem::UnknownWord {
+                what: "rule",
+                word: id.clone(),
+                nearest,
+            };
             all.errors.push(override_error(id, "", problem));
             continue;
         };
-        all.errors.extend(apply(rule, change.severity, &change.params));
+        all.errors
+            .extend(apply(rule, change.severity, &change.params));
         if change.enabled == Some(false) {
             disabled.push(id.clone());
         }
@@ -91,7 +96,9 @@ struct Group<'a> {
 fn gather(files: &[RuleFile]) -> Gathered {
     let mut groups: BTreeMap<&str, Group<'_>> = BTreeMap::new();
     for file in files {
-        let Some((base, extension)) = file.path.rsplit_once('.') else { continue };
+        let Some((base, extension)) = file.path.rsplit_once('.') else {
+            continue;
+        };
         if !matches!(extension, "sql" | "toml" | "slt") {
             continue;
         }
@@ -122,7 +129,10 @@ impl Gathered {
         let Some(file) = group.sql else { return };
         if !template::is_name(group.stem) {
             let expected = "a view name: lower-case letters, digits and `_`";
-            let problem = Problem::BadValue { value: group.stem.to_owned(), expected };
+            let problem = Problem::BadValue {
+                value: group.stem.to_owned(),
+                expected,
+            };
             self.errors.push(RuleError::of(&file.path, problem));
             return;
         }
@@ -135,7 +145,10 @@ impl Gathered {
         self.errors.extend(lint::query_of_view(&file.path, &view));
         if self.views.contains_key(&view.name) {
             let first = "another folder".to_owned();
-            let problem = Problem::Duplicate { name: view.name, first };
+            let problem = Problem::Duplicate {
+                name: view.name,
+                first,
+            };
             self.errors.push(RuleError::of(&file.path, problem));
         } else {
             self.views.insert(view.name.clone(), view);
@@ -148,7 +161,10 @@ impl Gathered {
             Ok(rule) => match self.rules.get(&rule.id) {
                 Some(known) => {
                     let first = known.sql_origin.clone();
-                    let problem = Problem::Duplicate { name: rule.id, first };
+                    let problem = Problem::Duplicate {
+                        name: rule.id,
+                        first,
+                    };
                     self.errors.push(RuleError::of(&rule.sql_origin, problem));
                 }
                 None => {
@@ -161,16 +177,24 @@ impl Gathered {
 }
 
 fn rule_of(group: &Group<'_>) -> Result<Rule, Vec<RuleError>> {
-    let any = [group.sql, group.toml, group.slt].into_iter().flatten().next();
+    let any = [group.sql, group.toml, group.slt]
+        .into_iter()
+        .flatten()
+        .next();
     let path = any.map(|file| file.path.as_str()).unwrap_or_default();
     let alone = |problem: Problem| vec![RuleError::of(path, problem)];
     if Stage::named(group.folder).is_none() {
         let known = Stage::ALL.iter().map(|stage| stage.as_str()).chain([VIEWS]);
         let nearest = nearest(group.folder, known).map(str::to_owned);
-        return Err(alone(Problem::WrongFolder { folder: group.folder.to_owned(), nearest }));
+        return Err(alone(Problem::WrongFolder {
+            folder: group.folder.to_owned(),
+            nearest,
+        }));
     }
     let missing = |extension: &str| {
-        alone(Problem::Incomplete { missing: format!("{}.{extension}", group.stem) })
+        alone(Problem::Incomplete {
+            missing: format!("{}.{extension}", group.stem),
+        })
     };
     let sql = group.sql.ok_or_else(|| missing("sql"))?;
     let toml = group.toml.ok_or_else(|| missing("toml"))?;
@@ -201,7 +225,11 @@ fn apply(
         let key = format!(".params.{name}");
         let Some(param) = rule.params.get_mut(name) else {
             let nearest = nearest(name, rule.params.keys().map(String::as_str)).map(str::to_owned);
-            let problem = Problem::UnknownWord { what: "parameter", word: name.clone(), nearest };
+            let problem = Problem::UnknownWord {
+                what: "parameter",
+                word: name.clone(),
+                nearest,
+            };
             errors.push(override_error(&rule.id, &key, problem));
             continue;
         };
@@ -209,7 +237,10 @@ fn apply(
             Some(value) => param.value = value,
             None => {
                 let expected = param.kind.expected();
-                let problem = Problem::BadValue { value: text.clone(), expected };
+                let problem = Problem::BadValue {
+                    value: text.clone(),
+                    expected,
+                };
                 errors.push(override_error(&rule.id, &key, problem));
             }
         }
@@ -228,7 +259,11 @@ fn finish(gathered: Gathered, disabled: Vec<String>) -> Result<RuleSet, Vec<Rule
         Vec::new()
     });
     if errors.is_empty() {
-        Ok(RuleSet { rules: gathered.rules.into_values().collect(), views, disabled })
+        Ok(RuleSet {
+            rules: gathered.rules.into_values().collect(),
+            views,
+            disabled,
+        })
     } else {
         Err(errors)
     }
@@ -243,7 +278,10 @@ fn in_order(mut waiting: BTreeMap<String, View>) -> Result<Vec<View>, RuleError>
                 .iter()
                 .any(|name| *name != view.name && waiting.contains_key(name))
         };
-        let ready = waiting.values().find(|view| !waits(view)).map(|view| view.name.clone());
+        let ready = waiting
+            .values()
+            .find(|view| !waits(view))
+            .map(|view| view.name.clone());
         match ready.and_then(|name| waiting.remove(&name)) {
             Some(view) => placed.push(view),
             None => {
@@ -268,9 +306,17 @@ fn embedded_files() -> Result<Vec<RuleFile>, RuleError> {
 fn collect(dir: &Dir<'static>, files: &mut Vec<RuleFile>) -> Result<(), RuleError> {
     for file in dir.files() {
         // Always with slashes, so that an origin is the same text on every machine.
-        let path = format!("queries/{}", file.path().to_string_lossy().replace('\\', "/"));
-        let text = file.contents_utf8().ok_or_else(|| RuleError::of(&path, Problem::NotText))?;
-        files.push(RuleFile { text: text.to_owned(), path });
+        let path = format!(
+            "queries/{}",
+            file.path().to_string_lossy().replace('\\', "/")
+        );
+        let text = file
+            .contents_utf8()
+            .ok_or_else(|| RuleError::of(&path, Problem::NotText))?;
+        files.push(RuleFile {
+            text: text.to_owned(),
+            path,
+        });
     }
     for inner in dir.dirs() {
         collect(inner, files)?;

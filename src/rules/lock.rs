@@ -36,12 +36,18 @@ pub fn rule_hash(rule: &Rule) -> String {
         format!("platforms={}", rule.platforms.join(",")),
         format!("roles={}", roles.join(",")),
         format!("may_lack={}", rule.may_lack.join(",")),
-        format!("partner={}", rule.partner.map(Role::as_str).unwrap_or_default()),
+        format!(
+            "partner={}",
+            rule.partner.map(Role::as_str).unwrap_or_default()
+        ),
         format!("reads={}", rule.reads.join(",")),
         format!("window={}", format_span(rule.window)),
         format!("settle={}", format_span(rule.settle)),
         format!("group_by={}", rule.group_by.join(",")),
-        format!("max_staleness={}", rule.max_staleness.map(format_span).unwrap_or_default()),
+        format!(
+            "max_staleness={}",
+            rule.max_staleness.map(format_span).unwrap_or_default()
+        ),
         format!("min_entities={}", rule.trigger.min_entities),
         format!("min_impact={}", rule.trigger.min_impact),
         format!("critical_impact={}", amount(rule.escalate.critical_impact)),
@@ -81,7 +87,10 @@ mod tests {
         raised.version += 1;
         assert_eq!(rule_hash(&rule), rule_hash(&raised));
         let lock = |rule: &Rule| {
-            lock_hash(&RuleSet { rules: vec![rule.clone()], ..RuleSet::default() })
+            lock_hash(&RuleSet {
+                rules: vec![rule.clone()],
+                ..RuleSet::default()
+            })
         };
         assert_ne!(lock(&rule), lock(&raised));
         assert_eq!(lock(&rule), lock(&same));

@@ -107,9 +107,13 @@ pub(super) struct Texts {
 
 /// Reads the metadata `text` of `file` and joins it with the other texts of the rule.
 pub(super) fn read(file: &str, text: &str, texts: Texts) -> Result<Rule, Vec<RuleError>> {
-    let raw: RawRule = toml::from_str(text)
-        .map_err(|error| vec![RuleError::of_toml(file, text, &error)])?;
-    let mut reader = Reader { file, text, errors: Vec::new() };
+    let raw: RawRule =
+        toml::from_str(text).map_err(|error| vec![RuleError::of_toml(file, text, &error)])?;
+    let mut reader = Reader {
+        file,
+        text,
+        errors: Vec::new(),
+    };
     let rule = reader.rule(raw, texts);
     match rule {
         Some(rule) if reader.errors.is_empty() => Ok(rule),
@@ -127,27 +131,46 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn rule(&mut self, raw: RawRule, texts: Texts) -> Option<Rule> {
-        let status = self.word("status", &raw.status, Status::ALL.iter().map(|s| s.as_str()));
+        let status = self.word(
+            "status",
+            &raw.status,
+            Status::ALL.iter().map(|s| s.as_str()),
+        );
         let stage = self.word("stage", &raw.stage, Stage::ALL.iter().map(|s| s.as_str()));
         let severities = Severity::ALL.into_iter().map(Severity::as_str);
         let severity = self.word("severity", &raw.severity, severities);
         let category = self.word("category", &raw.category, CATEGORIES.iter().copied());
         let roles = match &raw.roles {
-            Some(roles) => roles.iter().filter_map(|role| self.role("roles", role)).collect(),
+            Some(roles) => roles
+                .iter()
+                .filter_map(|role| self.role("roles", role))
+                .collect(),
             None => vec![Role::Billing],
         };
-        let partner = raw.partner.as_ref().and_then(|role| self.role("partner", role));
+        let partner = raw
+            .partner
+            .as_ref()
+            .and_then(|role| self.role("partner", role));
         if let Err(error) = Schedule::parse(raw.schedule.get_ref()) {
             self.fail("schedule", raw.schedule.span(), error.into());
         }
         let window = self.span("window", &raw.window);
-        let settle = raw.settle.as_ref().map(|settle| self.span("settle", settle));
-        let max_staleness = raw.max_staleness.as_ref().map(|age| self.span("max_staleness", age));
+        let settle = raw
+            .settle
+            .as_ref()
+            .map(|settle| self.span("settle", settle));
+        let max_staleness = raw
+            .max_staleness
+            .as_ref()
+            .map(|age| self.span("max_staleness", age));
         let trigger = self.trigger(&raw.trigger);
         let escalate = self.escalate(&raw.escalate);
         let params = self.params(raw.params);
-        let remediation =
-            raw.remediation.into_iter().filter_map(|step| self.step(step)).collect();
+        let remediation = raw
+            .remediation
+            .into_iter()
+            .filter_map(|step| self.step(step))
+            .collect();
         Some(Rule {
             id: texts.id,
             version: raw.version.unwrap_or(1),
@@ -184,7 +207,11 @@ impl Reader<'_> {
 
     fn fail(&mut self, key: &str, span: Range<usize>, problem: Problem) {
         let line = line_of(self.text, &span);
-        self.errors.push(RuleError::of(self.file, problem).at_key(key).at_line(Some(line)));
+        self.errors.push(
+            RuleError::of(self.file, problem)
+                .at_key(key)
+                .at_line(Some(line)),
+        );
     }
 
     /// The word, if it is one of the known ones. The key's last part says what kind of word it is.
@@ -200,7 +227,15 @@ impl Reader<'_> {
         }
         let nearest = nearest(word, known).map(str::to_owned);
         let what = key.rsplit('.').next().unwrap_or(key);
-        self.fail(key, raw.span(), Problem::UnknownWord { what, word: word.to_owned(), nearest });
+        self.fail(
+            key,
+            raw.span(),
+            Problem::UnknownWord {
+                what,
+                word: word.to_owned(),
+                nearest,
+            },
+        );
         None
     }
 
@@ -263,17 +298,29 @@ impl Reader<'_> {
         let mut params = BTreeMap::new();
         for (name, raw) in raw {
             if !template::is_name(&name) {
-                let problem =
-                    Problem::BadValue { value: name.clone(), expected: "a lower-case name" };
+                let problem = Problem::BadValue {
+                    value: name.clone(),
+                    expected: "a lower-case name",
+                };
                 self.fail("params", raw.kind.span(), problem);
             }
             let kinds = ParamKind::ALL.iter().map(|kind| kind.as_str());
-            let kind = self.word("params.type", &raw.kind, kinds).and_then(ParamKind::named);
+            let kind = self
+                .word("params.type", &raw.kind, kinds)
+                .and_then(ParamKind::named);
             let Some(kind) = kind else { continue };
             match kind.of_toml(raw.default.get_ref()) {
                 Some(default) => {
                     let value = default.clone();
-                    params.insert(name, Param { kind, default, value, help: raw.help });
+                    params.insert(
+                        name,
+                        Param {
+                            kind,
+                            default,
+                            value,
+                            help: raw.help,
+                        },
+                    );
                 }
                 None => {
                     self.bad_value(&format!("params.{name}"), &raw.default, kind.expected());
@@ -289,7 +336,8 @@ impl Reader<'_> {
         let root_cause = match &raw.root_cause {
             Some(cause) => {
                 let known = ROOT_CAUSES.iter().copied();
-                self.word("remediation.root_cause", cause, known).map(str::to_owned)
+                self.word("remediation.root_cause", cause, known)
+                    .map(str::to_owned)
             }
             None => None,
         };

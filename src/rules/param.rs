@@ -4,8 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use super::rule::words;
-use crate::model::span::{format_span, parse_span};
 use crate::model::Decimal;
+use crate::model::span::{format_span, parse_span};
 
 words! {
     /// What kind of value a parameter holds.
@@ -124,6 +124,9 @@ mod tests {
         assert_eq!(ParamKind::Decimal.of_toml(&toml::Value::Float(0.1)), None);
         assert_eq!(ParamKind::Text.of_toml(&whole), None);
         let truth = toml::Value::Boolean(true);
-        assert_eq!(ParamKind::Boolean.of_toml(&truth), Some(ParamValue::Boolean(true)));
+        assert_eq!(
+            ParamKind::Boolean.of_toml(&truth),
+            Some(ParamValue::Boolean(true))
+        );
     }
 }

@@ -98,8 +98,16 @@ pub const ROOT_CAUSES: &[&str] = &[
 ];
 
 /// Where a remediation step is done.
-pub const TARGETS: &[&str] =
-    &["metering", "pipeline", "mapping", "catalogue", "billing", "crm", "erp", "customer"];
+pub const TARGETS: &[&str] = &[
+    "metering",
+    "pipeline",
+    "mapping",
+    "catalogue",
+    "billing",
+    "crm",
+    "erp",
+    "customer",
+];
 
 /// A question put to the lake, with what it means and what to do about its answer.
 #[derive(Clone, Debug)]
@@ -248,7 +256,10 @@ impl Rule {
 
     /// The columns that its texts name in braces.
     pub fn placeholders(&self) -> BTreeSet<&str> {
-        self.texts().into_iter().flat_map(|(_, text)| template::placeholders(text)).collect()
+        self.texts()
+            .into_iter()
+            .flat_map(|(_, text)| template::placeholders(text))
+            .collect()
     }
 
     /// The file of its metadata.
@@ -262,7 +273,10 @@ impl Rule {
     }
 
     fn beside(&self, extension: &str) -> String {
-        let base = self.sql_origin.strip_suffix("sql").unwrap_or(&self.sql_origin);
+        let base = self
+            .sql_origin
+            .strip_suffix("sql")
+            .unwrap_or(&self.sql_origin);
         format!("{base}{extension}")
     }
 }

@@ -40,7 +40,9 @@ impl Schedule {
         } else {
             cron(trimmed)
         };
-        parsed.ok_or_else(|| ScheduleError { text: text.to_owned() })
+        parsed.ok_or_else(|| ScheduleError {
+            text: text.to_owned(),
+        })
     }
 
     /// The latest time at or before `at` for which a run is due.
@@ -48,7 +50,9 @@ impl Schedule {
         let second = at.timestamp();
         match self {
             Self::Every(span) => {
-                let step = i64::try_from(span.as_secs()).ok().filter(|step| *step > 0)?;
+                let step = i64::try_from(span.as_secs())
+                    .ok()
+                    .filter(|step| *step > 0)?;
                 DateTime::from_timestamp(second - second.rem_euclid(step), 0)
             }
             Self::Cron(cron) => {
@@ -82,7 +86,10 @@ fn daily(text: &str) -> Option<Schedule> {
 
 fn cron(text: &str) -> Option<Schedule> {
     let parser = CronParser::builder().seconds(Seconds::Disallowed).build();
-    parser.parse(text).ok().map(|cron| Schedule::Cron(Box::new(cron)))
+    parser
+        .parse(text)
+        .ok()
+        .map(|cron| Schedule::Cron(Box::new(cron)))
 }
 
 #[cfg(test)]
@@ -94,17 +101,35 @@ mod tests {
     }
 
     fn last_due(schedule: &str, at: &str) -> String {
-        let due = Schedule::parse(schedule).unwrap().last_due(time(at)).unwrap();
+        let due = Schedule::parse(schedule)
+            .unwrap()
+            .last_due(time(at))
+            .unwrap();
         due.format("%FT%TZ").to_string()
     }
 
     #[test]
     fn finds_the_time_that_was_due_last() {
-        assert_eq!(last_due("hourly", "2026-03-04T12:34:56Z"), "2026-03-04T12:00:00Z");
-        assert_eq!(last_due("every 15 minutes", "2026-03-04T12:34:56Z"), "2026-03-04T12:30:00Z");
-        assert_eq!(last_due("daily at 02:00", "2026-03-04T01:59:59Z"), "2026-03-03T02:00:00Z");
-        assert_eq!(last_due("daily at 02:00", "2026-03-04T02:00:00Z"), "2026-03-04T02:00:00Z");
-        assert_eq!(last_due("30 6 1 * *", "2026-03-04T12:00:00Z"), "2026-03-01T06:30:00Z");
+        assert_eq!(
+            last_due("hourly", "2026-03-04T12:34:56Z"),
+            "2026-03-04T12:00:00Z"
+        );
+        assert_eq!(
+            last_due("every 15 minutes", "2026-03-04T12:34:56Z"),
+            "2026-03-04T12:30:00Z"
+        );
+        assert_eq!(
+            last_due("daily at 02:00", "2026-03-04T01:59:59Z"),
+            "2026-03-03T02:00:00Z"
+        );
+        assert_eq!(
+            last_due("daily at 02:00", "2026-03-04T02:00:00Z"),
+            "2026-03-04T02:00:00Z"
+        );
+        assert_eq!(
+            last_due("30 6 1 * *", "2026-03-04T12:00:00Z"),
+            "2026-03-01T06:30:00Z"
+        );
     }
 
     #[test]
@@ -118,7 +143,14 @@ mod tests {
 
     #[test]
     fn refuses_what_nobody_can_follow() {
-        let wrong = ["", "sometimes", "every 10 seconds", "every now", "daily at 25:00", "* * * *"];
+        let wrong = [
+            "",
+            "sometimes",
+            "every 10 seconds",
+            "every now",
+            "daily at 25:00",
+            "* * * *",
+        ];
         for text in wrong {
             assert!(Schedule::parse(text).is_err(), "{text}");
         }

@@ -11,12 +11,17 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Tok
 pub(super) fn tokens(sql: &str) -> Result<Vec<TokenWithSpan>, TokenizerError> {
     let mut tokenizer = Tokenizer::new(&GenericDialect {}, sql).with_unescape(false);
     let all = tokenizer.tokenize_with_location()?;
-    Ok(all.into_iter().filter(|t| !matches!(t.token, Token::Whitespace(_) | Token::EOF)).collect())
+    Ok(all
+        .into_iter()
+        .filter(|t| !matches!(t.token, Token::Whitespace(_) | Token::EOF))
+        .collect())
 }
 
 /// The line, from 1, of a token.
 pub(super) fn line(token: &TokenWithSpan) -> Option<usize> {
-    usize::try_from(token.span.start.line).ok().filter(|line| *line > 0)
+    usize::try_from(token.span.start.line)
+        .ok()
+        .filter(|line| *line > 0)
 }
 
 /// The word in lower case, unless the token is quoted or no word.
@@ -57,7 +62,10 @@ mod tests {
     #[test]
     fn layout_comments_and_case_do_not_count() {
         let one = "-- why\nSELECT a,\n  'It''s  X' AS b -- end\nFROM t;\n";
-        assert_eq!(normalised(one), normalised("select a, 'It''s  X' as b from T"));
+        assert_eq!(
+            normalised(one),
+            normalised("select a, 'It''s  X' as b from T")
+        );
         assert_ne!(normalised("select 'a'"), normalised("select 'A'"));
         assert_ne!(normalised("select \"A\""), normalised("select \"a\""));
     }

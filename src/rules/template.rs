@@ -41,7 +41,9 @@ pub fn fill(text: &str, lookup: &dyn Fn(&str) -> Option<String>) -> String {
 
 /// Whether a brace belongs neither to a name nor to an escape.
 pub(super) fn has_lone_brace(text: &str) -> bool {
-    pieces(text).iter().any(|piece| matches!(piece, Piece::LoneBrace(_)))
+    pieces(text)
+        .iter()
+        .any(|piece| matches!(piece, Piece::LoneBrace(_)))
 }
 
 fn pieces(text: &str) -> Vec<Piece<'_>> {
@@ -73,7 +75,9 @@ fn name_in_braces(tail: &str) -> Option<&str> {
 /// Whether the text is a plain lower-case identifier, as all columns are.
 pub(super) fn is_name(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
-        && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        && text
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
 }
 
 #[cfg(test)]
@@ -86,7 +90,10 @@ mod tests {
 
     #[test]
     fn fills_names_and_keeps_escapes() {
-        assert_eq!(filled("Price {price_id} and {price_id}."), "Price P-1 and P-1.");
+        assert_eq!(
+            filled("Price {price_id} and {price_id}."),
+            "Price P-1 and P-1."
+        );
         assert_eq!(filled("{{price_id}} is {price_id}"), "{price_id} is P-1");
         assert_eq!(filled("{{{price_id}}}"), "{P-1}");
         assert_eq!(filled("{meter} of ü{price_id}"), "{meter} of üP-1");

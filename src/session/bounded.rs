@@ -35,7 +35,9 @@ impl Workers {
             .thread_stack_size(8 * 1024 * 1024)
             .enable_all()
             .build()?;
-        Ok(Self { runtime: Some(runtime) })
+        Ok(Self {
+            runtime: Some(runtime),
+        })
     }
 
     /// Runs the query on the workers, for at most `limit`.

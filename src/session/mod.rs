@@ -50,7 +50,11 @@ impl Sessions {
             .with_disk_manager_builder(disk)
             .build_arc()?;
         let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let threads = if resources.threads == 0 { cores() } else { resources.threads };
+        let threads = if resources.threads == 0 {
+            cores()
+        } else {
+            resources.threads
+        };
         Ok(Self { runtime, threads })
     }
 
@@ -69,7 +73,10 @@ impl Sessions {
         self.with_partitions(1)
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the one place that makes sessions")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that makes sessions"
+    )]
     fn with_partitions(&self, partitions: usize) -> SessionContext {
         let mut config = SessionConfig::new()
             .with_target_partitions(partitions)
@@ -95,7 +102,10 @@ impl Sessions {
 }
 
 /// The same session with joins that can spill to disk, for when memory ran out.
-#[expect(clippy::disallowed_methods, reason = "the one place that makes sessions")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that makes sessions"
+)]
 pub fn sort_merge(ctx: &SessionContext) -> SessionContext {
     let mut state = ctx.state();
     state.config_mut().options_mut().optimizer.prefer_hash_join = false;

@@ -35,7 +35,9 @@ impl Pinned {
                         source: Box::new(source),
                     })?;
                     pinned.tables.insert(def.name, provider);
-                    pinned.versions.insert(def.name, table.version().unwrap_or(0));
+                    pinned
+                        .versions
+                        .insert(def.name, table.version().unwrap_or(0));
                 }
                 None => {
                     let empty = empty_table(def).map_err(|source| LakeError::Read {
@@ -64,7 +66,10 @@ impl Pinned {
 }
 
 async fn provider(ctx: &SessionContext, table: &DeltaTable) -> Result<Arc<dyn TableProvider>> {
-    table.table_provider().with_session(Arc::new(ctx.state())).await
+    table
+        .table_provider()
+        .with_session(Arc::new(ctx.state()))
+        .await
 }
 
 /// An empty table of that shape.

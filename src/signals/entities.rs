@@ -32,13 +32,20 @@ pub fn entities(
         rows.entry(key).or_insert(row);
     }
     let primaries: Vec<EntityRow> = rows.values().cloned().collect();
-    for (finding, named) in group.findings.iter().flat_map(|f| related_columns().map(move |r| (f, r))) {
+    for (finding, named) in group
+        .findings
+        .iter()
+        .flat_map(|f| related_columns().map(move |r| (f, r)))
+    {
         let (entity_type, column) = named;
-        let Some(id) = related_id(finding, entity_type, column, known) else { continue };
-        rows.entry((entity_type.to_owned(), id.clone())).or_insert_with(|| {
-            let record = known.get(&finding.source, entity_type, &id);
-            related(&base, entity_type, id, record)
-        });
+        let Some(id) = related_id(finding, entity_type, column, known) else {
+            continue;
+        };
+        rows.entry((entity_type.to_owned(), id.clone()))
+            .or_insert_with(|| {
+                let record = known.get(&finding.source, entity_type, &id);
+                related(&base, entity_type, id, record)
+            });
     }
     debug_assert!(rows.len() >= primaries.len());
     rows.into_values().collect()
@@ -59,7 +66,9 @@ fn primary(base: &EntityRow, finding: &Finding, known: &Known) -> EntityRow {
     let own = related_columns()
         .find(|(entity_type, _)| *entity_type == finding.entity_type)
         .and_then(|(entity_type, _)| known.get(&finding.source, entity_type, &finding.entity_id));
-    let invoice = finding.text("invoice_id").and_then(|id| known.get(&finding.source, "invoice", id));
+    let invoice = finding
+        .text("invoice_id")
+        .and_then(|id| known.get(&finding.source, "invoice", id));
     let record = own.or(invoice);
     let text = |column: &str| finding.text(column).map(str::to_owned);
     let from = |pick: fn(&Record) -> Option<String>| record.and_then(pick);
@@ -90,7 +99,14 @@ fn primary(base: &EntityRow, finding: &Finding, known: &Known) -> EntityRow {
 /// Every other column of the row, with the known ones that have no column of their own.
 fn evidence(finding: &Finding) -> String {
     let mut evidence = finding.evidence.clone();
-    for column in ["price_id", "meter", "invoice_line_id", "reason", "explanation", "root_cause"] {
+    for column in [
+        "price_id",
+        "meter",
+        "invoice_line_id",
+        "reason",
+        "explanation",
+        "root_cause",
+    ] {
         if let Some(text) = finding.text(column) {
             evidence.insert(column.to_owned(), text.into());
         }

@@ -102,14 +102,21 @@ pub fn group<'a>(
         below_trigger: 0,
     };
     for (key, findings) in by_key {
-        let group = form(rule, key, findings, observed.window, exchange)
-            .ok_or_else(|| Overflow { rule: rule.id.clone() })?;
+        let group =
+            form(rule, key, findings, observed.window, exchange).ok_or_else(|| Overflow {
+                rule: rule.id.clone(),
+            })?;
         let enough = group.findings.len() as u64 >= rule.trigger.min_entities
             && (rule.trigger.min_impact.is_zero()
-                || group.impact.is_some_and(|impact| impact >= rule.trigger.min_impact));
+                || group
+                    .impact
+                    .is_some_and(|impact| impact >= rule.trigger.min_impact));
         if enough {
             let suppressed = suppression(&group, suppressions, today);
-            grouped.groups.push(Group { suppressed, ..group });
+            grouped.groups.push(Group {
+                suppressed,
+                ..group
+            });
         } else {
             grouped.below_trigger += 1;
         }
@@ -126,18 +133,32 @@ fn form<'a>(
 ) -> Option<Group<'a>> {
     let weight = |finding: &Finding| finding.delta().unwrap_or_default().abs();
     findings.sort_by(|a, b| {
-        weight(b).cmp(&weight(a)).then_with(|| (&a.entity_type, &a.entity_id).cmp(&(&b.entity_type, &b.entity_id)))
+        weight(b)
+            .cmp(&weight(a))
+            .then_with(|| (&a.entity_type, &a.entity_id).cmp(&(&b.entity_type, &b.entity_id)))
     });
-    let impact = exchange
-        .impact(findings.iter().filter_map(|finding| Some((finding.delta()?, finding.text("currency")?))))?;
-    let start = findings.iter().filter_map(|finding| finding.period_start).min();
-    let end = findings.iter().filter_map(|finding| finding.period_end).max();
+    let impact = exchange.impact(
+        findings
+            .iter()
+            .filter_map(|finding| Some((finding.delta()?, finding.text("currency")?))),
+    )?;
+    let start = findings
+        .iter()
+        .filter_map(|finding| finding.period_start)
+        .min();
+    let end = findings
+        .iter()
+        .filter_map(|finding| finding.period_end)
+        .max();
     let source = findings.first()?.source.clone();
     let money = impact.currency.is_some();
     Some(Group {
         rule,
         signal_id: signal_id(rule, &key),
-        key: key.into_iter().map(|(name, value)| (name, value.map_or(Value::Null, Value::String))).collect(),
+        key: key
+            .into_iter()
+            .map(|(name, value)| (name, value.map_or(Value::Null, Value::String)))
+            .collect(),
         source,
         severity: severity(rule, &findings, &impact),
         impact: if money { Some(impact.total()?) } else { None },
@@ -165,13 +186,16 @@ fn signal_id(rule: &Rule, key: &[(String, Option<String>)]) -> String {
 
 /// The rule's floor, raised by what a row says and by money.
 fn severity(rule: &Rule, findings: &[Finding], impact: &Impact) -> Severity {
-    let rows = findings.iter().filter_map(|finding| finding.text("severity")?.parse().ok());
+    let rows = findings
+        .iter()
+        .filter_map(|finding| finding.text("severity")?.parse().ok());
     let mut severity = rows.fold(rule.severity, Severity::max);
     if !impact.is_reported {
         return severity;
     }
     let total = impact.total().unwrap_or_default();
-    let reaches = |threshold: Option<Decimal>| threshold.is_some_and(|threshold| total >= threshold);
+    let reaches =
+        |threshold: Option<Decimal>| threshold.is_some_and(|threshold| total >= threshold);
     if reaches(rule.escalate.high_impact) {
         severity = severity.max(Severity::High);
     }
@@ -181,7 +205,11 @@ fn severity(rule: &Rule, findings: &[Finding], impact: &Impact) -> Severity {
     severity
 }
 
-fn suppression(group: &Group<'_>, suppressions: &[Suppression], today: NaiveDate) -> Option<String> {
+fn suppression(
+    group: &Group<'_>,
+    suppressions: &[Suppression],
+    today: NaiveDate,
+) -> Option<String> {
     let holds = |suppression: &&Suppression| {
         suppression.rule == group.rule.id
             && today < suppression.expires
@@ -193,7 +221,10 @@ fn suppression(group: &Group<'_>, suppressions: &[Suppression], today: NaiveDate
             })
     };
     suppressions.iter().find(holds).map(|suppression| {
-        format!("{} ({}, until {})", suppression.reason, suppression.owner, suppression.expires)
+        format!(
+            "{} ({}, until {})",
+            suppression.reason, suppression.owner, suppression.expires
+        )
     })
 }
 
@@ -211,13 +242,20 @@ impl Group<'_> {
     /// The value that all findings share.
     pub fn shared(&self, column: &str) -> Option<String> {
         let first = self.leading()?.column(column)?;
-        self.findings.iter().all(|finding| finding.column(column).as_ref() == Some(&first)).then_some(first)
+        self.findings
+            .iter()
+            .all(|finding| finding.column(column).as_ref() == Some(&first))
+            .then_some(first)
     }
 
     /// The most frequent value of a text column, and its share of the findings.
     pub fn prevailing(&self, column: &str) -> Option<(String, f64)> {
         let mut counts: BTreeMap<String, u32> = BTreeMap::new();
-        for value in self.findings.iter().filter_map(|finding| finding.column(column)) {
+        for value in self
+            .findings
+            .iter()
+            .filter_map(|finding| finding.column(column))
+        {
             *counts.entry(value).or_default() += 1;
         }
         // Of equals, the first in the alphabet.

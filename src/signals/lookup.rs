@@ -42,7 +42,8 @@ pub struct Known {
 
 impl Known {
     pub(super) fn get(&self, source: &str, entity_type: &'static str, id: &str) -> Option<&Record> {
-        self.records.get(&(source.to_owned(), entity_type, id.to_owned()))
+        self.records
+            .get(&(source.to_owned(), entity_type, id.to_owned()))
     }
 }
 
@@ -108,7 +109,9 @@ const QUESTIONS: &[(&str, &str, &str)] = &[
 
 /// The types of related records and the column of a finding that names one.
 pub(super) fn related_columns() -> impl Iterator<Item = (&'static str, &'static str)> {
-    QUESTIONS.iter().map(|(entity_type, column, _)| (*entity_type, *column))
+    QUESTIONS
+        .iter()
+        .map(|(entity_type, column, _)| (*entity_type, *column))
 }
 
 /// Looks up every record that the groups name; the session holds the canonical tables.
@@ -116,23 +119,36 @@ pub async fn lookup(ctx: &SessionContext, grouped: &[Grouped<'_>]) -> Result<Kno
     let mut known = Known::default();
     for (entity_type, column, query) in QUESTIONS {
         let mut wanted: BTreeSet<(String, String)> = BTreeSet::new();
-        for finding in grouped.iter().flat_map(|rule| &rule.groups).flat_map(|group| &group.findings) {
+        for finding in grouped
+            .iter()
+            .flat_map(|rule| &rule.groups)
+            .flat_map(|group| &group.findings)
+        {
             let named = finding.text(column).map(str::to_owned);
             let itself = (finding.entity_type == *entity_type).then(|| finding.entity_id.clone());
-            wanted.extend(named.into_iter().chain(itself).map(|id| (finding.source.clone(), id)));
+            wanted.extend(
+                named
+                    .into_iter()
+                    .chain(itself)
+                    .map(|id| (finding.source.clone(), id)),
+            );
         }
         // Invoices lead to their bill runs.
         if *entity_type == "bill_run" {
-            let led = known.records.values().filter_map(|record| {
-                Some((record.source.clone(), record.bill_run_id.clone()?))
-            });
+            let led = known
+                .records
+                .values()
+                .filter_map(|record| Some((record.source.clone(), record.bill_run_id.clone()?)));
             wanted.extend(led.collect::<Vec<_>>());
         }
         if wanted.is_empty() {
             continue;
         }
         for record in ask(ctx, &wanted, query).await? {
-            known.records.insert((record.source.clone(), entity_type, record.id.clone()), record);
+            known.records.insert(
+                (record.source.clone(), entity_type, record.id.clone()),
+                record,
+            );
         }
     }
     Ok(known)
@@ -148,7 +164,10 @@ async fn ask(
     let sources: StringArray = wanted.iter().map(|(source, _)| Some(source)).collect();
     let ids: StringArray = wanted.iter().map(|(_, id)| Some(id)).collect();
     let batch = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(sources), Arc::new(ids)])?;
-    ctx.register_table("wanted", Arc::new(MemTable::try_new(schema, vec![vec![batch]])?))?;
+    ctx.register_table(
+        "wanted",
+        Arc::new(MemTable::try_new(schema, vec![vec![batch]])?),
+    )?;
     let rows = ctx.sql(query).await?.collect().await;
     ctx.deregister_table("wanted")?;
     from_batches(&rows?).map_err(DataFusionError::from)

@@ -60,7 +60,11 @@ impl Exchange<'_> {
             ..Impact::default()
         };
         for (delta, currency) in deltas {
-            let amount = if lonely.is_some() { Some(delta) } else { self.convert(delta, currency) };
+            let amount = if lonely.is_some() {
+                Some(delta)
+            } else {
+                self.convert(delta, currency)
+            };
             match amount {
                 Some(amount) if amount.is_negative() => {
                     impact.underbilled = impact.underbilled.checked_add(amount.abs())?;
@@ -86,15 +90,27 @@ mod tests {
 
     fn impact(deltas: &[(&str, &str)]) -> Impact {
         let rates = BTreeMap::from([("EUR".to_owned(), decimal("1.08"))]);
-        let exchange = Exchange { currency: "USD", rates: &rates };
-        exchange.impact(deltas.iter().map(|(delta, currency)| (decimal(delta), *currency))).unwrap()
+        let exchange = Exchange {
+            currency: "USD",
+            rates: &rates,
+        };
+        exchange
+            .impact(
+                deltas
+                    .iter()
+                    .map(|(delta, currency)| (decimal(delta), *currency)),
+            )
+            .unwrap()
     }
 
     #[test]
     fn known_currencies_are_told_in_the_reporting_one() {
         let found = impact(&[("10", "EUR"), ("-4", "USD")]);
         assert_eq!(found.currency.as_deref(), Some("USD"));
-        assert_eq!((found.overbilled, found.underbilled), (decimal("10.8"), decimal("4")));
+        assert_eq!(
+            (found.overbilled, found.underbilled),
+            (decimal("10.8"), decimal("4"))
+        );
         assert_eq!(found.total(), Some(decimal("14.8")));
         assert!(found.is_reported && found.unconverted.is_empty());
     }
@@ -111,7 +127,10 @@ mod tests {
     fn what_cannot_be_converted_is_kept_apart() {
         let found = impact(&[("-1500", "JPY"), ("3", "USD")]);
         assert_eq!(found.overbilled, decimal("3"));
-        assert_eq!(found.unconverted, BTreeMap::from([("JPY".to_owned(), decimal("1500"))]));
+        assert_eq!(
+            found.unconverted,
+            BTreeMap::from([("JPY".to_owned(), decimal("1500"))])
+        );
     }
 
     #[test]

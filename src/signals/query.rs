@@ -56,13 +56,18 @@ pub async fn list(
             None => filter.all || open,
         };
         state
-            && filter.severity.is_none_or(|least| severity.is_some_and(|severity| severity >= least))
+            && filter
+                .severity
+                .is_none_or(|least| severity.is_some_and(|severity| severity >= least))
             && wanted(&filter.rule, Some(&row.rule_id))
             && wanted(&filter.source, Some(&row.source))
             && wanted(&filter.customer, row.customer_id.as_deref())
     };
-    let mut rows: Vec<SignalRow> =
-        load(lake, ctx).await?.into_values().filter(passes).collect();
+    let mut rows: Vec<SignalRow> = load(lake, ctx)
+        .await?
+        .into_values()
+        .filter(passes)
+        .collect();
     rows.sort_by(|a, b| {
         let weight = |row: &SignalRow| row.severity.parse::<Severity>().ok();
         a.priority
@@ -81,16 +86,30 @@ pub async fn show(
     id: &str,
 ) -> Result<Result<Shown, Vec<String>>, SignalsError> {
     let known = load(lake, ctx).await?;
-    let matching: Vec<&SignalRow> =
-        known.values().filter(|row| row.signal_id == id || row.signal_id.starts_with(id)).collect();
+    let matching: Vec<&SignalRow> = known
+        .values()
+        .filter(|row| row.signal_id == id || row.signal_id.starts_with(id))
+        .collect();
     let signal = match matching[..] {
         [one] => one.clone(),
-        _ => return Ok(Err(matching.iter().map(|row| row.signal_id.clone()).collect())),
+        _ => {
+            return Ok(Err(matching
+                .iter()
+                .map(|row| row.signal_id.clone())
+                .collect()));
+        }
     };
     let id = signal.signal_id.clone();
     Ok(Ok(Shown {
         remediations: rows(lake, ctx, "remediations", &id, "step").await?,
-        entities: rows(lake, ctx, "signal_entities", &id, "role, entity_type, entity_id").await?,
+        entities: rows(
+            lake,
+            ctx,
+            "signal_entities",
+            &id,
+            "role, entity_type, entity_id",
+        )
+        .await?,
         events: rows(lake, ctx, "signal_events", &id, "at, event_id").await?,
         signal,
     }))
@@ -104,8 +123,14 @@ async fn rows<T: serde::de::DeserializeOwned>(
     order: &str,
 ) -> Result<Vec<T>, SignalsError> {
     let def = table(name).ok_or(SignalsError::Undeclared(name))?;
-    let read = |source| LakeError::Read { table: name, source: Box::new(source) };
-    Pinned::new(lake, ctx, [def]).await?.register(ctx).map_err(read)?;
+    let read = |source| LakeError::Read {
+        table: name,
+        source: Box::new(source),
+    };
+    Pinned::new(lake, ctx, [def])
+        .await?
+        .register(ctx)
+        .map_err(read)?;
     let id = datafusion::scalar::ScalarValue::from(signal_id);
     let query = format!("select * from {name} where signal_id = $id order by {order}");
     let rows = ctx
@@ -116,5 +141,8 @@ async fn rows<T: serde::de::DeserializeOwned>(
         .collect()
         .await
         .map_err(read)?;
-    Ok(from_batches(&rows).map_err(|source| LakeError::Shape { table: name, source })?)
+    Ok(from_batches(&rows).map_err(|source| LakeError::Shape {
+        table: name,
+        source,
+    })?)
 }

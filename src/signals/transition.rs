@@ -41,7 +41,12 @@ pub fn transitions(
     for group in grouped.iter().flat_map(|rule| &rule.groups) {
         seen.insert(group.signal_id.clone());
         let platform = platforms.get(&group.source).cloned();
-        result.push(observed(known.get(&group.signal_id), group, platform, moment));
+        result.push(observed(
+            known.get(&group.signal_id),
+            group,
+            platform,
+            moment,
+        ));
     }
     for rule in grouped {
         let missing = known.values().filter(|row| {
@@ -65,15 +70,29 @@ fn observed(
 ) -> Transition {
     let fresh = describe(group, platform, moment);
     let Some(known) = known else {
-        let events = vec![event(&fresh, "opened", None, Some(status::UNHANDLED), moment)];
-        return Transition { row: fresh, events, is_seen: true };
+        let events = vec![event(
+            &fresh,
+            "opened",
+            None,
+            Some(status::UNHANDLED),
+            moment,
+        )];
+        return Transition {
+            row: fresh,
+            events,
+            is_seen: true,
+        };
     };
     let mut row = keep_decisions(fresh, known);
     let mut events = Vec::new();
     if known.last_run_id.as_deref() == Some(moment.run_id) {
         // The same run again: it corrects what it said, it does not say it twice.
         row.occurrences = known.occurrences;
-        return Transition { row, events, is_seen: true };
+        return Transition {
+            row,
+            events,
+            is_seen: true,
+        };
     }
     row.occurrences = known.occurrences + 1;
     match known.status.as_str() {
@@ -82,32 +101,65 @@ fn observed(
             row.resolution = None;
             row.resolved_at = None;
             row.is_regression = true;
-            events.push(event(&row, "regressed", Some(status::RESOLVED), Some(status::UNHANDLED), moment));
+            events.push(event(
+                &row,
+                "regressed",
+                Some(status::RESOLVED),
+                Some(status::UNHANDLED),
+                moment,
+            ));
         }
         status::SNOOZED => {
-            let over = known.snoozed_until.is_some_and(|until| moment.as_of >= until);
+            let over = known
+                .snoozed_until
+                .is_some_and(|until| moment.as_of >= until);
             if has_doubled(known, &row) {
                 row.is_escalating = true;
-                events.push(event(&row, "escalated", None, row.impact.map(|i| i.to_string()).as_deref(), moment));
+                events.push(event(
+                    &row,
+                    "escalated",
+                    None,
+                    row.impact.map(|i| i.to_string()).as_deref(),
+                    moment,
+                ));
             }
             if over || row.is_escalating {
                 row.status = status::UNHANDLED.to_owned();
                 row.snoozed_until = None;
-                events.push(event(&row, "unsnoozed", Some(status::SNOOZED), Some(status::UNHANDLED), moment));
+                events.push(event(
+                    &row,
+                    "unsnoozed",
+                    Some(status::SNOOZED),
+                    Some(status::UNHANDLED),
+                    moment,
+                ));
             }
         }
         _ => {}
     }
     if events.is_empty() {
         let impact = |row: &SignalRow| row.impact.map(|impact| impact.to_string());
-        events.push(event(&row, "seen", impact(known).as_deref(), impact(&row).as_deref(), moment));
+        events.push(event(
+            &row,
+            "seen",
+            impact(known).as_deref(),
+            impact(&row).as_deref(),
+            moment,
+        ));
     }
-    Transition { row, events, is_seen: true }
+    Transition {
+        row,
+        events,
+        is_seen: true,
+    }
 }
 
 /// A person's word that it is no error, is planned or stays is not overruled by seeing it again.
 fn may_reopen(known: &SignalRow) -> bool {
-    !matches!(known.resolution.as_deref(), Some("false_positive" | "planned" | "wont_fix"))
+    !matches!(
+        known.resolution.as_deref(),
+        Some("false_positive" | "planned" | "wont_fix")
+    )
 }
 
 fn has_doubled(before: &SignalRow, now: &SignalRow) -> bool {
@@ -133,16 +185,28 @@ fn missed(known: &SignalRow, resolve_after_runs: u32, moment: Moment<'_>) -> Opt
         row.resolution = Some("auto".to_owned());
         row.resolved_at = Some(moment.as_of);
         row.is_escalating = false;
-        events.push(event(&row, "auto_resolved", Some(&known.status), Some(status::RESOLVED), moment));
+        events.push(event(
+            &row,
+            "auto_resolved",
+            Some(&known.status),
+            Some(status::RESOLVED),
+            moment,
+        ));
     }
-    Some(Transition { row, events, is_seen: false })
+    Some(Transition {
+        row,
+        events,
+        is_seen: false,
+    })
 }
 
 /// The row of a signal that nobody has seen before.
 fn describe(group: &Group<'_>, platform: Option<String>, moment: Moment<'_>) -> SignalRow {
     let explanation = group.prevailing("explanation");
     let root_cause = group.prevailing("root_cause").map(|(value, _)| value);
-    let is_proven = explanation.as_ref().is_some_and(|(value, _)| value != "unexplained");
+    let is_proven = explanation
+        .as_ref()
+        .is_some_and(|(value, _)| value != "unexplained");
     SignalRow {
         signal_id: group.signal_id.clone(),
         fingerprint_version: Some(FINGERPRINT_VERSION),
@@ -165,7 +229,9 @@ fn describe(group: &Group<'_>, platform: Option<String>, moment: Moment<'_>) -> 
         underbilled: group.underbilled,
         currency: group.currency.clone(),
         root_cause: Some(root_cause.unwrap_or_else(|| "unknown".to_owned())),
-        root_cause_confidence: explanation.as_ref().map(|(_, share)| if is_proven { *share } else { 0.0 }),
+        root_cause_confidence: explanation
+            .as_ref()
+            .map(|(_, share)| if is_proven { *share } else { 0.0 }),
         explanation: explanation.map(|(value, _)| value),
         occurrences: 1,
         first_seen_at: Some(moment.as_of),
@@ -186,7 +252,11 @@ fn describe(group: &Group<'_>, platform: Option<String>, moment: Moment<'_>) -> 
 fn keep_decisions(fresh: SignalRow, known: &SignalRow) -> SignalRow {
     // A priority that is not the one its severity implies was set by a person.
     let implied = known.severity.parse().ok().map(priority);
-    let priority = if known.priority == implied { fresh.priority } else { known.priority };
+    let priority = if known.priority == implied {
+        fresh.priority
+    } else {
+        known.priority
+    };
     SignalRow {
         priority,
         status: known.status.clone(),
@@ -216,7 +286,13 @@ fn priority(severity: Severity) -> i32 {
 }
 
 /// An event whose id does not depend on the run: a run repeated after a crash says the same.
-fn event(row: &SignalRow, kind: &str, from: Option<&str>, to: Option<&str>, moment: Moment<'_>) -> EventRow {
+fn event(
+    row: &SignalRow,
+    kind: &str,
+    from: Option<&str>,
+    to: Option<&str>,
+    moment: Moment<'_>,
+) -> EventRow {
     let occurrence = row.occurrences.to_string();
     EventRow {
         event_id: short_id("evt", [row.signal_id.as_str(), kind, &occurrence]),

@@ -9,9 +9,11 @@ use serde::Serialize;
 
 use super::group::{Grouped, Overflow};
 use super::transition::{Moment, Transition, transitions};
-use crate::lake::{Lake, LakeError, Upsert, Writer, commit, difference, from_batches, to_batch, upsert};
-use crate::model::signal::{EntityRow, EventRow, RemediationRow, SignalRow};
+use crate::lake::{
+    Lake, LakeError, Upsert, Writer, commit, difference, from_batches, to_batch, upsert,
+};
 use crate::model::RuleRunRow;
+use crate::model::signal::{EntityRow, EventRow, RemediationRow, SignalRow};
 use crate::session::{Pinned, Sessions};
 
 /// Everything a run found, ready to be written.
@@ -67,12 +69,29 @@ pub async fn load(
     ctx: &SessionContext,
 ) -> Result<BTreeMap<String, SignalRow>, SignalsError> {
     let def = def("signals")?;
-    let read = |source| LakeError::Read { table: "signals", source: Box::new(source) };
-    Pinned::new(lake, ctx, [def]).await?.register(ctx).map_err(read)?;
-    let rows = ctx.sql("select * from signals").await.map_err(read)?.collect().await.map_err(read)?;
-    let rows: Vec<SignalRow> =
-        from_batches(&rows).map_err(|source| LakeError::Shape { table: "signals", source })?;
-    Ok(rows.into_iter().map(|row| (row.signal_id.clone(), row)).collect())
+    let read = |source| LakeError::Read {
+        table: "signals",
+        source: Box::new(source),
+    };
+    Pinned::new(lake, ctx, [def])
+        .await?
+        .register(ctx)
+        .map_err(read)?;
+    let rows = ctx
+        .sql("select * from signals")
+        .await
+        .map_err(read)?
+        .collect()
+        .await
+        .map_err(read)?;
+    let rows: Vec<SignalRow> = from_batches(&rows).map_err(|source| LakeError::Shape {
+        table: "signals",
+        source,
+    })?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.signal_id.clone(), row))
+        .collect())
 }
 
 /// Writes a run's results.
@@ -86,20 +105,36 @@ pub async fn write(
     let planned = transitions(&known, results.grouped, results.platforms, moment);
     let mut written = count(&planned);
     let events: Vec<EventRow> = planned.iter().flat_map(|t| t.events.clone()).collect();
-    let table = Tables { lake, sessions, run_id: moment.run_id };
+    let table = Tables {
+        lake,
+        sessions,
+        run_id: moment.run_id,
+    };
     // An event is what happened, whichever run says so first.
-    written.rows_written += table.put("signal_events", &events, &["at", "run_id"]).await?;
+    written.rows_written += table
+        .put("signal_events", &events, &["at", "run_id"])
+        .await?;
     let entities = table.with_history(results.entities).await?;
     written.rows_written += table.put("signal_entities", &entities, &[]).await?;
-    written.rows_written += table.put("remediations", &results.remediations, &["created_at"]).await?;
-    written.rows_written += table.put("rule_runs", &results.rule_runs, RuleRunRow::VOLATILE).await?;
-    written.rows_written += table.put_signals(results.grouped, results.platforms, moment).await?;
+    written.rows_written += table
+        .put("remediations", &results.remediations, &["created_at"])
+        .await?;
+    written.rows_written += table
+        .put("rule_runs", &results.rule_runs, RuleRunRow::VOLATILE)
+        .await?;
+    written.rows_written += table
+        .put_signals(results.grouped, results.platforms, moment)
+        .await?;
     Ok(written)
 }
 
 fn count(planned: &[Transition]) -> Written {
     let with = |kind: &str| {
-        let has = |t: &&Transition| t.events.iter().any(|event| event.kind.as_deref() == Some(kind));
+        let has = |t: &&Transition| {
+            t.events
+                .iter()
+                .any(|event| event.kind.as_deref() == Some(kind))
+        };
         planned.iter().filter(has).count()
     };
     let seen = planned.iter().filter(|t| t.is_seen).count();
@@ -131,7 +166,11 @@ impl Tables<'_> {
         }
         let def = def(name)?;
         let writer = Writer::new(name, self.run_id);
-        let change = Upsert { rows: to_batch(def, rows)?, volatile, keys_are_new: false };
+        let change = Upsert {
+            rows: to_batch(def, rows)?,
+            volatile,
+            keys_are_new: false,
+        };
         let (tally, _) = upsert(self.lake, &self.sessions.session(), def, &writer, change).await?;
         Ok(tally.written)
     }
@@ -139,21 +178,39 @@ impl Tables<'_> {
     /// Keeps when each record was first seen.
     async fn with_history(&self, mut rows: Vec<EntityRow>) -> Result<Vec<EntityRow>, SignalsError> {
         let def = def("signal_entities")?;
-        let read = |source| LakeError::Read { table: "signal_entities", source: Box::new(source) };
+        let read = |source| LakeError::Read {
+            table: "signal_entities",
+            source: Box::new(source),
+        };
         let ctx = self.sessions.session();
-        Pinned::new(self.lake, &ctx, [def]).await?.register(&ctx).map_err(read)?;
+        Pinned::new(self.lake, &ctx, [def])
+            .await?
+            .register(&ctx)
+            .map_err(read)?;
         let signals: BTreeSet<&str> = rows.iter().map(|row| row.signal_id.as_str()).collect();
-        let known = ctx.sql("select * from signal_entities").await.map_err(read)?;
+        let known = ctx
+            .sql("select * from signal_entities")
+            .await
+            .map_err(read)?;
         let ids = signals.into_iter().map(datafusion::prelude::lit).collect();
         let known = known.filter(datafusion::prelude::col("signal_id").in_list(ids, false));
         let known = known.map_err(read)?.collect().await.map_err(read)?;
-        let known: Vec<EntityRow> = from_batches(&known)
-            .map_err(|source| LakeError::Shape { table: "signal_entities", source })?;
+        let known: Vec<EntityRow> = from_batches(&known).map_err(|source| LakeError::Shape {
+            table: "signal_entities",
+            source,
+        })?;
         let key = |row: &EntityRow| {
-            (row.signal_id.clone(), row.source.clone(), row.entity_type.clone(), row.entity_id.clone())
+            (
+                row.signal_id.clone(),
+                row.source.clone(),
+                row.entity_type.clone(),
+                row.entity_id.clone(),
+            )
         };
-        let first: BTreeMap<_, _> =
-            known.iter().map(|row| (key(row), row.first_seen_at)).collect();
+        let first: BTreeMap<_, _> = known
+            .iter()
+            .map(|row| (key(row), row.first_seen_at))
+            .collect();
         for row in &mut rows {
             if let Some(Some(at)) = first.get(&key(row)) {
                 row.first_seen_at = Some(*at);
@@ -176,12 +233,29 @@ impl Tables<'_> {
         let mut written = 0;
         commit(self.lake, &ctx, def, &writer, async |table| {
             let state = std::sync::Arc::new(ctx.state());
-            let read = |source| LakeError::Read { table: "signals", source: Box::new(source) };
-            let provider = table.table_provider().with_session(state).await.map_err(read)?;
-            let rows = ctx.read_table(provider).map_err(read)?.collect().await.map_err(read)?;
-            let rows: Vec<SignalRow> = from_batches(&rows)
-                .map_err(|source| LakeError::Shape { table: "signals", source })?;
-            let known = rows.into_iter().map(|row| (row.signal_id.clone(), row)).collect();
+            let read = |source| LakeError::Read {
+                table: "signals",
+                source: Box::new(source),
+            };
+            let provider = table
+                .table_provider()
+                .with_session(state)
+                .await
+                .map_err(read)?;
+            let rows = ctx
+                .read_table(provider)
+                .map_err(read)?
+                .collect()
+                .await
+                .map_err(read)?;
+            let rows: Vec<SignalRow> = from_batches(&rows).map_err(|source| LakeError::Shape {
+                table: "signals",
+                source,
+            })?;
+            let known = rows
+                .into_iter()
+                .map(|row| (row.signal_id.clone(), row))
+                .collect();
             let planned = transitions(&known, grouped, platforms, moment);
             let rows: Vec<SignalRow> = planned.into_iter().map(|t| t.row).collect();
             let batch = to_batch(def, &rows)?;

@@ -13,8 +13,19 @@ const LAYERS: &[&[&str]] = &[
     &["sources", "rules", "cluster"],
     &["session"],
     &[
-        "export", "derive", "detect", "explain", "signals", "remediate", "gate", "report", "serve",
-        "notify", "ask", "simulate", "maintain",
+        "export",
+        "derive",
+        "detect",
+        "explain",
+        "signals",
+        "remediate",
+        "gate",
+        "report",
+        "serve",
+        "notify",
+        "ask",
+        "simulate",
+        "maintain",
     ],
     &["cli"],
     &["main", "lib"],
@@ -26,8 +37,14 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("Utc::now", &["src/main.rs"]),
     ("Local::now", &["src/main.rs"]),
     ("SystemTime::now", &["src/main.rs"]),
-    ("CommitBuilder", &["src/lake/commit.rs", "src/lake/maintain.rs"]),
-    ("CommitProperties", &["src/lake/commit.rs", "src/lake/maintain.rs"]),
+    (
+        "CommitBuilder",
+        &["src/lake/commit.rs", "src/lake/maintain.rs"],
+    ),
+    (
+        "CommitProperties",
+        &["src/lake/commit.rs", "src/lake/maintain.rs"],
+    ),
     ("SessionContext::new", &["src/session/"]),
     ("println!", &["src/cli/", "src/main.rs"]),
     ("print!", &["src/cli/", "src/main.rs"]),
@@ -52,8 +69,16 @@ impl Code {
                 && item.is_some_and(|line| line.starts_with("mod ") && line.ends_with('{'))
         });
         let code = lines[..tests.unwrap_or(lines.len())].iter();
-        let code = code.map(|line| if line.trim_start().starts_with("//") { "" } else { *line });
-        let path = path.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap_or(path);
+        let code = code.map(|line| {
+            if line.trim_start().starts_with("//") {
+                ""
+            } else {
+                *line
+            }
+        });
+        let path = path
+            .strip_prefix(env!("CARGO_MANIFEST_DIR"))
+            .unwrap_or(path);
         Self {
             path: path.to_string_lossy().replace('\\', "/"),
             text: code.collect::<Vec<_>>().join("\n"),
@@ -63,7 +88,11 @@ impl Code {
     /// `lake` for `src/lake/commit.rs`, `main` for `src/main.rs`.
     fn module(&self) -> &str {
         let inside = self.path.trim_start_matches("src/");
-        inside.split('/').next().unwrap_or(inside).trim_end_matches(".rs")
+        inside
+            .split('/')
+            .next()
+            .unwrap_or(inside)
+            .trim_end_matches(".rs")
     }
 
     fn line(&self, at: usize) -> usize {
@@ -86,7 +115,9 @@ impl Code {
 
 /// `lake::Lake` names `lake`; `{lake, model::{Run, text}}` names `lake` and `model`.
 fn first_names(path: &str) -> Vec<String> {
-    let Some(group) = path.strip_prefix('{') else { return vec![word(path)] };
+    let Some(group) = path.strip_prefix('{') else {
+        return vec![word(path)];
+    };
     let (mut depth, mut outer) = (1, String::new());
     for character in group.chars() {
         match character {
@@ -99,11 +130,18 @@ fn first_names(path: &str) -> Vec<String> {
             break;
         }
     }
-    outer.split(',').map(word).filter(|name| !name.is_empty()).collect()
+    outer
+        .split(',')
+        .map(word)
+        .filter(|name| !name.is_empty())
+        .collect()
 }
 
 fn word(text: &str) -> String {
-    text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+    text.trim_start()
+        .chars()
+        .take_while(|c| c.is_alphanumeric() || *c == '_')
+        .collect()
 }
 
 fn layer(module: &str) -> Option<usize> {
@@ -124,13 +162,22 @@ fn sources() -> Vec<Code> {
             }
         }
     }
-    assert!(sources.len() > 50, "the source text was not found: {} files", sources.len());
+    assert!(
+        sources.len() > 50,
+        "the source text was not found: {} files",
+        sources.len()
+    );
     sources.sort_by(|a, b| a.path.cmp(&b.path));
     sources
 }
 
 fn assert_none(violations: &[String]) {
-    assert!(violations.is_empty(), "{} violations:\n{}", violations.len(), violations.join("\n"));
+    assert!(
+        violations.is_empty(),
+        "{} violations:\n{}",
+        violations.len(),
+        violations.join("\n")
+    );
 }
 
 #[test]
@@ -150,7 +197,9 @@ fn modules_import_only_from_layers_below_their_own() {
                 None => "is in no layer",
             };
             let path = &code.path;
-            violations.push(format!("{path}:{line}: `{module}` uses `{used}`, which {problem}"));
+            violations.push(format!(
+                "{path}:{line}: `{module}` uses `{used}`, which {problem}"
+            ));
         }
     }
     assert_none(&violations);
@@ -175,7 +224,9 @@ fn dangerous_acts_have_one_owner() {
 
 #[test]
 fn files_stay_short() {
-    let lengths = sources().into_iter().map(|code| (code.text.lines().count(), code.path));
+    let lengths = sources()
+        .into_iter()
+        .map(|code| (code.text.lines().count(), code.path));
     let violations: Vec<String> = lengths
         .filter(|(lines, _)| *lines > LONGEST)
         .map(|(lines, path)| format!("{path}:{lines}: longer than {LONGEST} lines"))
@@ -186,5 +237,8 @@ fn files_stay_short() {
 #[test]
 fn every_way_to_name_a_module_is_seen() {
     assert_eq!(first_names("lake::Lake;"), ["lake"]);
-    assert_eq!(first_names("{\n    lake::{Lake, open},\n    model,\n};"), ["lake", "model"]);
+    assert_eq!(
+        first_names("{\n    lake::{Lake, open},\n    model,\n};"),
+        ["lake", "model"]
+    );
 }

@@ -1,5 +1,9 @@
 //! One binary for all integration tests: linking the engine once is what costs.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at the first thing that is not as expected")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test stops at the first thing that is not as expected"
+)]
 
 mod architecture;
 // mod cli;

@@ -39,11 +39,17 @@ fn compared(entry: &Value, value: Decimal) -> Decimal {
     }
 }
 
-/// An expected quantity may have more decimals than the lake.
-fn trimmed(text: &str) -> &str {
-    match text.find('.') {
-        Some(point) => &text[..text.len().min(point + 13)],
-        None => text,
+/// An expected quantity may have more decimals than the lake: the thirteenth rounds, half up.
+fn rounded(text: &str) -> Decimal {
+    let Some(point) = text.find('.').filter(|point| text.len() > point + 13) else {
+        return decimal(text);
+    };
+    let kept = decimal(&text[..point + 13]);
+    let next = text.as_bytes()[point + 13];
+    if next >= b'5' {
+        kept.checked_add(Decimal::from_units(1)).unwrap()
+    } else {
+        kept
     }
 }
 
@@ -113,7 +119,7 @@ fn published_aggregations_are_reproduced() {
         let quantity = quantity.map(|quantity| compared(entry, quantity));
         let expected = entry["expected"]
             .as_str()
-            .map(|expected| compared(entry, decimal(trimmed(expected))));
+            .map(|expected| compared(entry, rounded(expected)));
         assert_eq!(quantity, expected, "{id}");
     }
 }

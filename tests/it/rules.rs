@@ -9,11 +9,17 @@ use crate::support::sessions;
 fn every_rule_is_sound_and_can_be_carried_out() {
     let rules = embedded().unwrap();
     assert!(rules.rules.len() >= 16);
-    let faults: Vec<String> =
-        rules.rules.iter().flat_map(lint).map(|error| error.to_string()).collect();
+    let faults: Vec<String> = rules
+        .rules
+        .iter()
+        .flat_map(lint)
+        .map(|error| error.to_string())
+        .collect();
     assert!(faults.is_empty(), "{}", faults.join("\n"));
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let problems = runtime.block_on(check(&rules, &sessions(), Depth::Physical)).unwrap();
+    let problems = runtime
+        .block_on(check(&rules, &sessions(), Depth::Physical))
+        .unwrap();
     let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }

@@ -17,7 +17,11 @@ pub(crate) fn root() -> &'static Path {
 }
 
 pub(crate) fn sessions() -> Sessions {
-    Sessions::new(Resources { memory: 1 << 30, threads: 2 }).unwrap()
+    Sessions::new(Resources {
+        memory: 1 << 30,
+        threads: 2,
+    })
+    .unwrap()
 }
 
 pub(crate) fn url(dir: &Path) -> Url {
@@ -59,7 +63,12 @@ impl World {
 
 /// Runs the binary in a folder.
 pub(crate) fn trueup(dir: &Path, arguments: &[&str]) -> Output {
-    Command::cargo_bin("trueup").unwrap().current_dir(dir).args(arguments).output().unwrap()
+    Command::cargo_bin("trueup")
+        .unwrap()
+        .current_dir(dir)
+        .args(arguments)
+        .output()
+        .unwrap()
 }
 
 #[track_caller]
@@ -93,12 +102,23 @@ pub(crate) fn rows(lake: &Path, query: &str) -> Vec<Value> {
 
 pub(crate) async fn query_batches(lake: &Lake, query: &str) -> Vec<RecordBatch> {
     let ctx = sessions().session();
-    Pinned::new(lake, &ctx, TABLES.iter()).await.unwrap().register(&ctx).unwrap();
+    Pinned::new(lake, &ctx, TABLES.iter())
+        .await
+        .unwrap()
+        .register(&ctx)
+        .unwrap();
     ctx.sql(query).await.unwrap().collect().await.unwrap()
 }
 
 /// One cell of a one-row answer, as an integer.
 pub(crate) fn count(lake: &Path, query: &str) -> i64 {
     let rows = rows(lake, query);
-    rows[0].as_object().unwrap().values().next().unwrap().as_i64().unwrap()
+    rows[0]
+        .as_object()
+        .unwrap()
+        .values()
+        .next()
+        .unwrap()
+        .as_i64()
+        .unwrap()
 }

@@ -5,6 +5,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 
 use super::register;
 
+#[expect(clippy::disallowed_methods, reason = "rating is below the session")]
 async fn run(sql: &str) -> Result<Vec<String>, String> {
     let mut config = SessionConfig::new();
     config.options_mut().sql_parser.parse_float_as_decimal = true;

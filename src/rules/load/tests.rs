@@ -7,7 +7,10 @@ use crate::rules::{lint, lock_hash};
 const SQL: &str = "select source from invoice_lines where amount > $tolerance";
 
 fn file(path: &str, text: &str) -> RuleFile {
-    RuleFile { path: path.to_owned(), text: text.to_owned() }
+    RuleFile {
+        path: path.to_owned(),
+        text: text.to_owned(),
+    }
 }
 
 fn rule_files(base: &str) -> Vec<RuleFile> {
@@ -45,7 +48,10 @@ fn the_embedded_rules_are_without_fault() {
 
 #[test]
 fn three_files_make_a_rule() {
-    let set = load(&rule_files("s3://bucket/rules/rating/my-own"), &config::Rules::default());
+    let set = load(
+        &rule_files("s3://bucket/rules/rating/my-own"),
+        &config::Rules::default(),
+    );
     let set = set.unwrap();
     let rule = set.rule("my-own").unwrap();
     assert_eq!(rule.sql_origin, "s3://bucket/rules/rating/my-own.sql");
@@ -58,11 +64,16 @@ fn a_folder_that_is_no_stage_and_a_lone_file_are_refused() {
     let wrong = gather(&rule_files("rules/ratng/a"));
     assert_eq!(
         messages(&wrong.errors),
-        ["rules/ratng/a.sql: lies in `ratng`, which is neither a stage nor `views`; \
-          did you mean `rating`?"]
+        [
+            "rules/ratng/a.sql: lies in `ratng`, which is neither a stage nor `views`; \
+          did you mean `rating`?"
+        ]
     );
     let lone = gather(&[file("rules/rating/a.sql", SQL)]);
-    assert_eq!(messages(&lone.errors), ["rules/rating/a.sql: there is no `a.toml` beside it"]);
+    assert_eq!(
+        messages(&lone.errors),
+        ["rules/rating/a.sql: there is no `a.toml` beside it"]
+    );
     let other = gather(&rule_files("rules/usage/a"));
     assert!(messages(&other.errors)[0].ends_with("is `rating`, but the file lies in `usage`"));
 }
@@ -72,7 +83,10 @@ fn the_same_id_twice_is_refused() {
     let mut files = rule_files("one/rating/a");
     files.extend(rule_files("two/rating/a"));
     let found = messages(&gather(&files).errors);
-    assert_eq!(found, ["two/rating/a.sql: `a` is defined twice, first in one/rating/a.sql"]);
+    assert_eq!(
+        found,
+        ["two/rating/a.sql: `a` is defined twice, first in one/rating/a.sql"]
+    );
 }
 
 #[test]
@@ -135,8 +149,14 @@ fn views_come_behind_what_they_need() {
     let gathered = gather(&files);
     assert!(gathered.errors.is_empty());
     let views = in_order(gathered.views).unwrap();
-    let names: Vec<_> = views.iter().map(|v| (v.name.as_str(), v.materialise)).collect();
-    assert_eq!(names, [("z_base", false), ("middle", false), ("a_top", true)]);
+    let names: Vec<_> = views
+        .iter()
+        .map(|v| (v.name.as_str(), v.materialise))
+        .collect();
+    assert_eq!(
+        names,
+        [("z_base", false), ("middle", false), ("a_top", true)]
+    );
 
     let circle = [
         file("views/a.sql", "select x from b"),

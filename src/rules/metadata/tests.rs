@@ -53,7 +53,11 @@ pub(in crate::rules) fn sample() -> Rule {
 }
 
 fn messages(text: &str) -> Vec<String> {
-    read_text(text).unwrap_err().iter().map(ToString::to_string).collect()
+    read_text(text)
+        .unwrap_err()
+        .iter()
+        .map(ToString::to_string)
+        .collect()
 }
 
 #[test]
@@ -68,7 +72,10 @@ fn fills_the_defaults() {
     assert_eq!(rule.resolve_after_runs, 2);
     assert_eq!(rule.params["tolerance"].value.to_string(), "0.01");
     assert_eq!(rule.cases_origin(), "queries/rules/rating/odd-price.slt");
-    assert_eq!(rule.placeholders().into_iter().collect::<Vec<_>>(), ["price_id"]);
+    assert_eq!(
+        rule.placeholders().into_iter().collect::<Vec<_>>(),
+        ["price_id"]
+    );
 }
 
 #[test]
@@ -76,8 +83,10 @@ fn an_unknown_key_is_refused_with_line_and_nearest() {
     let text = TOML.replace("severity =", "sevrity =");
     assert_eq!(
         messages(&text),
-        ["queries/rules/rating/odd-price.toml:7: `sevrity`: unknown key; \
-          did you mean `severity`?"]
+        [
+            "queries/rules/rating/odd-price.toml:7: `sevrity`: unknown key; \
+          did you mean `severity`?"
+        ]
     );
 }
 
@@ -86,7 +95,10 @@ fn a_missing_key_is_named() {
     let text = TOML.replace("owner = \"billing-ops\"\n", "");
     let found = messages(&text);
     assert_eq!(found.len(), 1);
-    assert!(found[0].contains("`owner`: required, but missing"), "{found:?}");
+    assert!(
+        found[0].contains("`owner`: required, but missing"),
+        "{found:?}"
+    );
 }
 
 #[test]
@@ -99,7 +111,16 @@ fn all_wrong_values_are_reported_at_once() {
     let found = messages(&text);
     assert_eq!(found.len(), 4, "{found:?}");
     assert!(found[0].contains(":6: `stage`: unknown stage `ratng`; did you mean `rating`?"));
-    assert!(found[1].contains(":10: `schedule`: `often` is not a schedule"), "{found:?}");
-    assert!(found[2].contains(":11: `window`: `long` is not a span"), "{found:?}");
-    assert!(found[3].contains(":16: `params.tolerance`: `0.01` is not a decimal"), "{found:?}");
+    assert!(
+        found[1].contains(":10: `schedule`: `often` is not a schedule"),
+        "{found:?}"
+    );
+    assert!(
+        found[2].contains(":11: `window`: `long` is not a span"),
+        "{found:?}"
+    );
+    assert!(
+        found[3].contains(":16: `params.tolerance`: `0.01` is not a decimal"),
+        "{found:?}"
+    );
 }

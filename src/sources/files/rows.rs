@@ -34,6 +34,9 @@ pub(super) enum Step {
     End,
 }
 
+/// Where a field begins and ends in the text of its row.
+pub(super) type Bounds = (usize, usize);
+
 #[derive(Clone, Copy, PartialEq)]
 enum Shape {
     Whole,
@@ -48,7 +51,7 @@ impl Row {
     }
 
     /// The contents of all fields as one text, and the bounds of each in it.
-    pub(super) fn fields(&self) -> Result<(&str, &[(usize, usize)]), std::str::Utf8Error> {
+    pub(super) fn fields(&self) -> Result<(&str, &[Bounds]), std::str::Utf8Error> {
         let bytes = if self.quoted {
             self.unquoted.as_slice()
         } else {
