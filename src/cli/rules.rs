@@ -30,8 +30,10 @@ pub(super) async fn rules(global: &Global, command: &RulesCommand) -> Result<Exi
 
 /// The configuration if there is one: the embedded rules can be looked at without.
 fn settings(global: &Global) -> Result<Config, Failure> {
-    let has_file =
-        global.config.is_some() || std::path::Path::new(crate::config::DEFAULT_FILE).exists();
+    let env = crate::config::environment();
+    let has_file = global.config.is_some()
+        || env(crate::config::CONFIG_VARIABLE).is_some()
+        || std::path::Path::new(crate::config::DEFAULT_FILE).exists();
     if has_file {
         return configuration(global);
     }
@@ -40,7 +42,6 @@ fn settings(global: &Global) -> Result<Config, Failure> {
         set: global.set.clone(),
         ..Overrides::default()
     };
-    let env = crate::config::environment();
     Config::without_file(&overrides, &env).map_err(|error| Failure::of(Exit::Usage, &error))
 }
 

@@ -61,9 +61,14 @@ struct CaseDb<'a> {
 
 impl<'a> CaseDb<'a> {
     fn new(rule: &Rule, rules: &'a RuleSet, sessions: &'a Sessions) -> Result<Self> {
+        // Cases state what the rule does by itself, whatever is configured.
+        let mut rule = rule.clone();
+        for param in rule.params.values_mut() {
+            param.value = param.default.clone();
+        }
         Ok(Self {
             rule: rule.clone(),
-            defaults: rule.clone(),
+            defaults: rule,
             rules,
             sessions,
             ctx: empty_world(sessions)?,

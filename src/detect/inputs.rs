@@ -157,7 +157,7 @@ impl Inputs {
         }
         let age = (as_of - last.finished_at?).to_std().ok()?;
         let limit = limit.filter(|limit| age > *limit)?;
-        let age = Duration::from_secs(age.as_secs());
+        let age = Duration::from_secs(age.as_secs() / 60 * 60);
         Some(format!(
             "{table} of {name} was exported {} ago; {} is the limit",
             format_span(age),

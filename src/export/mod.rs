@@ -194,6 +194,12 @@ async fn export_source(
             source.name
         ));
     }
+    for table in &listing.unmatched {
+        report.warnings.push(format!(
+            "{}: the pattern of sources.tables.{table}.files meets no file",
+            source.name
+        ));
+    }
     for spec in &specs {
         if request.table.is_some_and(|only| only != spec.name) {
             continue;

@@ -262,13 +262,16 @@ fn merge(
 }
 
 fn prepared(def: &'static TableDef, rows: Vec<RecordBatch>) -> Result<Vec<RecordBatch>, LakeError> {
-    rows.iter()
-        .filter(|batch| batch.num_rows() > 0)
-        .map(|batch| {
-            guard_partition(def, batch)?;
-            sorted(def, batch).map_err(LakeError::shape(def.name))
-        })
-        .collect()
+    let mut batches = Vec::new();
+    for batch in rows.iter().filter(|batch| batch.num_rows() > 0) {
+        guard_partition(def, batch)?;
+        batches.push(sorted(def, batch).map_err(LakeError::shape(def.name))?);
+    }
+    if batches.is_empty() {
+        // Replacing rows by none is a change too, and a write needs an input.
+        batches.push(RecordBatch::new_empty(def.schema()));
+    }
+    Ok(batches)
 }
 
 /// A missing partition value commits and then makes the whole table unreadable: never let it through.

@@ -79,6 +79,16 @@ impl Finding {
         self.actual?.checked_sub(self.expected?)
     }
 
+    /// A column as it reads in a sentence: a number that is not there gives way to the id, and any
+    /// other missing value is said to be missing.
+    pub fn spoken(&self, name: &str) -> String {
+        let found = self.column(name).or_else(|| match name {
+            "entity_number" => Some(self.entity_id.clone()),
+            _ => None,
+        });
+        found.unwrap_or_else(|| format!("(no {})", name.replace('_', " ")))
+    }
+
     /// Any column as text, evidence included: for grouping and for filling texts.
     pub fn column(&self, name: &str) -> Option<String> {
         let moment = |at: Option<DateTime<Utc>>| {
@@ -134,5 +144,8 @@ mod tests {
         assert_eq!(finding.column("meter").as_deref(), Some("api"));
         assert_eq!(finding.column("day_count").as_deref(), Some("3"));
         assert_eq!(finding.column("absent"), None);
+        finding.entity_id = "in_1".into();
+        assert_eq!(finding.spoken("entity_number"), "in_1");
+        assert_eq!(finding.spoken("invoice_id"), "(no invoice id)");
     }
 }

@@ -16,9 +16,18 @@ pub fn parse_span(text: &str) -> Result<Duration, SpanError> {
     })
 }
 
-/// The shortest way to write a span.
+/// A span in its largest whole unit: `45 days`, `26 hours`.
 pub fn format_span(span: Duration) -> String {
-    humantime::format_duration(span).to_string()
+    let seconds = span.as_secs();
+    let (count, unit) = match seconds {
+        0 => (0, "second"),
+        _ if seconds % 86_400 == 0 => (seconds / 86_400, "day"),
+        _ if seconds % 3_600 == 0 => (seconds / 3_600, "hour"),
+        _ if seconds % 60 == 0 => (seconds / 60, "minute"),
+        _ => (seconds, "second"),
+    };
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {unit}{plural}")
 }
 
 #[cfg(test)]
@@ -31,5 +40,19 @@ mod tests {
         assert_eq!(parse_span("6h").unwrap().as_secs(), 6 * 3_600);
         assert_eq!(parse_span("1 day 12 hours").unwrap().as_secs(), 36 * 3_600);
         assert!(parse_span("soon").is_err());
+    }
+
+    #[test]
+    fn writes_the_largest_whole_unit() {
+        for text in [
+            "45 days",
+            "1 day",
+            "26 hours",
+            "90 minutes",
+            "0 seconds",
+            "61 seconds",
+        ] {
+            assert_eq!(format_span(parse_span(text).unwrap()), text);
+        }
     }
 }

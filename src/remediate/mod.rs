@@ -38,7 +38,7 @@ pub fn steps(case: Case<'_>) -> Vec<RemediationRow> {
 
 fn row(case: Case<'_>, step: i32, text: &Step) -> RemediationRow {
     let finding = case.leading;
-    let fill = |text: &str| Some(template::fill(text, &|name| finding.column(name)));
+    let fill = |text: &str| Some(template::fill(text, &|name| Some(finding.spoken(name))));
     let (entity_type, entity_id) = target_entity(&text.target, finding);
     RemediationRow {
         signal_id: case.signal_id.to_owned(),

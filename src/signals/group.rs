@@ -236,7 +236,7 @@ impl Group<'_> {
 
     /// A text of the rule with this group's values in it.
     pub fn fill(&self, text: &str) -> String {
-        template::fill(text, &|name| self.leading()?.column(name))
+        template::fill(text, &|name| Some(self.leading()?.spoken(name)))
     }
 
     /// The value that all findings share.

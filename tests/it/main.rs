@@ -6,14 +6,14 @@
 )]
 
 mod architecture;
-// mod cli;
-// mod crash;
-// mod derive;
-// mod export;
+mod cli;
+mod crash;
+mod derive;
+mod export;
 mod fixtures;
-// mod lake;
-// mod life;
+mod lake;
+mod life;
 mod rating;
-// mod readme;
+mod readme;
 mod rules;
 mod support;

@@ -109,16 +109,3 @@ pub(crate) async fn query_batches(lake: &Lake, query: &str) -> Vec<RecordBatch> 
         .unwrap();
     ctx.sql(query).await.unwrap().collect().await.unwrap()
 }
-
-/// One cell of a one-row answer, as an integer.
-pub(crate) fn count(lake: &Path, query: &str) -> i64 {
-    let rows = rows(lake, query);
-    rows[0]
-        .as_object()
-        .unwrap()
-        .values()
-        .next()
-        .unwrap()
-        .as_i64()
-        .unwrap()
-}
