@@ -79,10 +79,13 @@ fn structs(columns: Vec<(&str, ArrayRef)>) -> StructArray {
     StructArray::from(columns)
 }
 
+/// Upper bound, unit price, flat fee.
+type TierRow = (Option<Decimal>, Decimal, Decimal);
+
 /// One price struct for every row, as a join of lines and prices makes them.
 fn prices(model: ChargeModel, rows: usize) -> ArrayRef {
     let tiers = tier_rows();
-    let each = |of: fn(&(Option<Decimal>, Decimal, Decimal)) -> Option<Decimal>| {
+    let each = |of: fn(&TierRow) -> Option<Decimal>| {
         numbers(
             (0..rows)
                 .flat_map(|_| tiers.iter().map(of))

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::group::{Grouped, Overflow};
 use super::transition::{Moment, Transition, transitions};
 use crate::lake::{
-    Lake, LakeError, Upsert, Writer, commit, difference, from_batches, to_batch, upsert,
+    Change, Lake, LakeError, Upsert, Writer, commit, difference, from_batches, to_batch, upsert,
 };
 use crate::model::RuleRunRow;
 use crate::model::signal::{EntityRow, EventRow, RemediationRow, SignalRow};
@@ -116,9 +116,7 @@ pub async fn write(
         .await?;
     let entities = table.with_history(results.entities).await?;
     written.rows_written += table.put("signal_entities", &entities, &[]).await?;
-    written.rows_written += table
-        .put("remediations", &results.remediations, &["created_at"])
-        .await?;
+    written.rows_written += table.put_remediations(&results.remediations).await?;
     written.rows_written += table
         .put("rule_runs", &results.rule_runs, RuleRunRow::VOLATILE)
         .await?;
@@ -148,6 +146,12 @@ fn count(planned: &[Transition]) -> Written {
     }
 }
 
+#[derive(Deserialize)]
+struct LastStep {
+    signal_id: String,
+    step: i32,
+}
+
 struct Tables<'a> {
     lake: &'a Lake,
     sessions: &'a Sessions,
@@ -173,6 +177,58 @@ impl Tables<'_> {
         };
         let (tally, _) = upsert(self.lake, &self.sessions.session(), def, &writer, change).await?;
         Ok(tally.written)
+    }
+
+    /// Writes the steps; a signal that has fewer of them than before loses the rest.
+    async fn put_remediations(&self, rows: &[RemediationRow]) -> Result<u64, SignalsError> {
+        let written = self.put("remediations", rows, &["created_at"]).await?;
+        let def = def("remediations")?;
+        let read = |source| LakeError::Read {
+            table: "remediations",
+            source: Box::new(source),
+        };
+        let ctx = self.sessions.session();
+        Pinned::new(self.lake, &ctx, [def])
+            .await?
+            .register(&ctx)
+            .map_err(read)?;
+        let known =
+            ctx.sql("select signal_id, max(step) as step from remediations group by signal_id");
+        let known = known.await.map_err(read)?.collect().await.map_err(read)?;
+        let known: Vec<LastStep> = from_batches(&known).map_err(|source| LakeError::Shape {
+            table: "remediations",
+            source,
+        })?;
+        let mut last: BTreeMap<&str, i32> = BTreeMap::new();
+        for row in rows {
+            let step = last.entry(&row.signal_id).or_default();
+            *step = row.step.max(*step);
+        }
+        let surplus: Vec<String> = known
+            .iter()
+            .filter_map(|known| {
+                let step = last
+                    .get(known.signal_id.as_str())
+                    .filter(|step| known.step > **step)?;
+                Some(format!(
+                    "(signal_id = '{}' and step > {step})",
+                    known.signal_id
+                ))
+            })
+            .collect();
+        if surplus.is_empty() {
+            return Ok(written);
+        }
+        let writer = Writer::new("remediations", self.run_id);
+        let predicate = surplus.join(" or ");
+        commit(self.lake, &ctx, def, &writer, async |_| {
+            Ok(Some(Change::Replace {
+                predicate: predicate.clone(),
+                rows: Vec::new(),
+            }))
+        })
+        .await?;
+        Ok(written + surplus.len() as u64)
     }
 
     /// Keeps when each record was first seen.

@@ -99,15 +99,16 @@ fn generate(count: usize, keys: u64) -> Vec<Usage> {
     let record = |n: usize| {
         let d: [u64; 10] = std::array::from_fn(|_| next());
         let (day, hour) = (1 + d[2] % 12, d[2] / 12 % 6);
-        let (sign, tenths) = (if d[5] % 13 == 0 { "-" } else { "" }, d[5] % 1000);
-        let has_item = d[3] % 4 != 0;
+        let (sign, tenths) = (if d[5].is_multiple_of(13) { "-" } else { "" }, d[5] % 1000);
+        let has_item = !d[3].is_multiple_of(4);
         Usage {
             source: ["east", "west", "north"][usize::try_from(d[1] % 3).unwrap()].to_owned(),
             usage_id: format!("u{n:04}"),
             item_id: has_item.then(|| format!("i{}", d[3] % 2)),
-            customer_id: (!has_item && d[4] % 3 != 0).then(|| format!("c{}", d[4] % 2)),
-            meter: (d[0] % 10 != 0).then(|| "calls".to_owned()),
-            quantity: (d[5] % 9 != 0).then(|| format!("{sign}{}.{}", tenths / 10, tenths % 10)),
+            customer_id: (!has_item && !d[4].is_multiple_of(3)).then(|| format!("c{}", d[4] % 2)),
+            meter: (!d[0].is_multiple_of(10)).then(|| "calls".to_owned()),
+            quantity: (!d[5].is_multiple_of(9))
+                .then(|| format!("{sign}{}.{}", tenths / 10, tenths % 10)),
             occurred_at: time(day, hour),
             // A day later to the second is not late yet.
             recorded_at: match d[9] % 6 {
