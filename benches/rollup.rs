@@ -79,7 +79,7 @@ async fn add_to_a_record(world: &World, amount: &str) -> Result<()> {
     let change = Upsert {
         rows,
         volatile: &[],
-        keys_are_new: false,
+        new_since: None,
     };
     let writer = Writer::new("bench", &world.run.id);
     let ctx = world.sessions.session();

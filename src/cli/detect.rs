@@ -37,7 +37,11 @@ pub(super) async fn detect(
     }
     let context = Context::open(config, now).await?;
     preflight(&context, &set).await?;
-    let run = context.run("detect", &set);
+    let mut run = context.run("detect", &set);
+    if !args.rules.is_empty() || args.source.is_some() {
+        let source = args.source.as_deref().unwrap_or_default();
+        run = run.of_part(std::iter::once(source).chain(args.rules.iter().map(String::as_str)));
+    }
     let bars = Bars::new(global);
     if !args.dry_run {
         let refreshed = refresh(&context.lake, &context.sessions, &run.id).await;
@@ -117,7 +121,7 @@ pub(super) async fn judge(
         })
         .flatten()
         .collect();
-    let rule_runs = rule_runs(run, &detection.outcomes, &grouped);
+    let rule_runs = rule_runs(context, run, &detection.outcomes, &grouped)?;
     let results = Results {
         grouped: &grouped,
         platforms: &platforms,
@@ -139,6 +143,7 @@ pub(super) async fn judge(
         written,
         open,
         versions: detection.versions.clone(),
+        reporting: context.config.reporting.currency.clone(),
     };
     record(context, run, &outcome).await?;
     Ok(outcome)
@@ -208,17 +213,31 @@ fn platforms(context: &Context) -> BTreeMap<String, String> {
 }
 
 /// A row for every rule and source, whatever came out.
-fn rule_runs(run: &Run, outcomes: &[RuleOutcome<'_>], grouped: &[Grouped<'_>]) -> Vec<RuleRunRow> {
+fn rule_runs(
+    context: &Context,
+    run: &Run,
+    outcomes: &[RuleOutcome<'_>],
+    grouped: &[Grouped<'_>],
+) -> Result<Vec<RuleRunRow>, Failure> {
+    let reporting = &context.config.reporting.currency;
     let mut result = Vec::new();
     for (outcome, grouped) in outcomes.iter().zip(grouped) {
         for (source, judged) in &outcome.sources {
-            let groups = grouped
+            // Money without a rate is not added to other money.
+            let money = grouped
                 .groups
                 .iter()
-                .filter(|group| group.source == *source);
-            let impact = groups
-                .filter_map(|group| group.impact)
-                .try_fold(Decimal::ZERO, Decimal::checked_add);
+                .filter(|group| {
+                    group.source == *source && group.currency.as_ref() == Some(reporting)
+                })
+                .filter_map(|group| group.impact);
+            let impact = sum(money).map_err(|()| {
+                let rule = &outcome.rule.id;
+                Failure::new(
+                    Exit::Internal,
+                    format!("the money that {rule} found is too much to add up"),
+                )
+            })?;
             let findings = outcome
                 .findings
                 .iter()
@@ -233,7 +252,7 @@ fn rule_runs(run: &Run, outcomes: &[RuleOutcome<'_>], grouped: &[Grouped<'_>]) -
                 status: judged.verdict.as_str(),
                 reason: judged.reason.clone(),
                 findings: i64::try_from(findings).unwrap_or(i64::MAX),
-                impact: impact.unwrap_or_default(),
+                impact,
                 duration_ms: if judged.verdict == Verdict::Skipped {
                     0
                 } else {
@@ -244,7 +263,16 @@ fn rule_runs(run: &Run, outcomes: &[RuleOutcome<'_>], grouped: &[Grouped<'_>]) -
             });
         }
     }
-    result
+    Ok(result)
+}
+
+/// The sum of amounts, if there is any.
+fn sum(mut amounts: impl Iterator<Item = Decimal>) -> Result<Option<Decimal>, ()> {
+    let Some(first) = amounts.next() else {
+        return Ok(None);
+    };
+    let add = |sum: Decimal, amount| sum.checked_add(amount);
+    amounts.try_fold(first, add).map(Some).ok_or(())
 }
 
 #[derive(Serialize)]
@@ -294,7 +322,7 @@ async fn record(context: &Context, run: &Run, outcome: &Outcome) -> Result<(), F
     let change = Upsert {
         rows,
         volatile,
-        keys_are_new: false,
+        new_since: None,
     };
     let writer = Writer::new("runs", &run.id);
     let session = context.sessions.session();
@@ -357,7 +385,7 @@ async fn dry_run(
             .chain(signal)
             .collect()
     })?;
-    let rule_runs = rule_runs(run, &detection.outcomes, &grouped);
+    let rule_runs = rule_runs(context, run, &detection.outcomes, &grouped)?;
     let unjudged = super::summary::unjudged(&rule_runs);
     super::output::say(
         global,

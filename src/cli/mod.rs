@@ -107,8 +107,8 @@ async fn dispatch(cli: Cli, now: DateTime<Utc>) -> Result<Exit, Failure> {
 fn start_log(global: &Global) {
     let level = match (global.quiet, global.verbose) {
         (true, _) => "error",
-        (_, 0) => "warn",
-        (_, 1) => "warn,trueup=info",
+        (_, 0) => "error,trueup=warn",
+        (_, 1) => "error,trueup=info",
         (_, 2) => "warn,trueup=debug",
         _ => "debug",
     };

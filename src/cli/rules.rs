@@ -46,6 +46,10 @@ fn settings(global: &Global) -> Result<Config, Failure> {
 }
 
 pub(super) fn find<'a>(set: &'a RuleSet, id: &str) -> Result<&'a Rule, Failure> {
+    if set.disabled.iter().any(|disabled| disabled == id) {
+        let reason = format!("rule `{id}` is switched off: rules.override.{id}.enabled = false");
+        return Err(Failure::new(Exit::Usage, reason));
+    }
     set.rule(id).ok_or_else(|| {
         let hint = nearest(id, set.ids());
         let hint = hint

@@ -19,6 +19,8 @@ pub(super) struct Outcome {
     pub(super) written: Written,
     pub(super) open: Vec<SignalRow>,
     pub(super) versions: BTreeMap<&'static str, u64>,
+    /// The reporting currency.
+    pub(super) reporting: String,
 }
 
 impl Outcome {
@@ -112,6 +114,7 @@ pub(super) fn print(
             why.trim_start_matches("\nnot judged:")
         ));
     }
+    text.push_str(&unweighed(outcome));
     text.push_str(&next(outcome));
     write(&text)
 }
@@ -237,6 +240,25 @@ fn money<'a>(amounts: impl Iterator<Item = (Option<Decimal>, Option<&'a str>)>) 
             format!("{sum} {currency}")
         });
     texts.collect::<Vec<_>>().join(" + ")
+}
+
+/// Currencies whose money could not be told in the reporting one: it raises no severity.
+fn unweighed(outcome: &Outcome) -> String {
+    let own = outcome
+        .open
+        .iter()
+        .filter_map(|signal| signal.currency.as_deref());
+    let missing: std::collections::BTreeSet<&str> = own
+        .filter(|currency| *currency != outcome.reporting)
+        .collect();
+    if missing.is_empty() {
+        return String::new();
+    }
+    let missing: Vec<&str> = missing.into_iter().collect();
+    format!(
+        "\nno rate for {}: that money raises no severity; reporting.rates gives one\n",
+        missing.join(", ")
+    )
 }
 
 fn next(outcome: &Outcome) -> String {

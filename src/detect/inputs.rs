@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Deserialize;
 
 use super::world::{World, canonical_behind};
@@ -155,12 +155,12 @@ impl Inputs {
                 "the last export of {table} of {name} failed: {why}"
             ));
         }
-        let age = (as_of - last.finished_at?).to_std().ok()?;
+        let exported_at = last.finished_at?;
+        let age = (as_of - exported_at).to_std().ok()?;
         let limit = limit.filter(|limit| age > *limit)?;
-        let age = Duration::from_secs(age.as_secs() / 60 * 60);
         Some(format!(
-            "{table} of {name} was exported {} ago; {} is the limit",
-            format_span(age),
+            "{table} of {name} was last exported at {}, more than {} ago",
+            exported_at.to_rfc3339_opts(SecondsFormat::Secs, true),
             format_span(limit)
         ))
     }

@@ -10,7 +10,7 @@ use datafusion::arrow::row::{RowConverter, SortField};
 
 use super::rows::RejectRow;
 use super::{ExportError, Request};
-use crate::lake::{LakeError, TableDef, Upsert, Writer, to_batch, upsert};
+use crate::lake::{LakeError, Outcome, TableDef, Upsert, Writer, to_batch, upsert};
 use crate::model::identity::short_id;
 use crate::sources::{Decoded, Reject};
 
@@ -29,6 +29,14 @@ pub(super) struct Counts {
     pub(super) high_watermark: Option<DateTime<Utc>>,
 }
 
+/// A table that was empty: its keys are known without asking it, until somebody else commits.
+struct Fresh {
+    /// The version after this export's last commit.
+    version: u64,
+    /// Hashes of the keys it holds.
+    hashes: HashSet<u64>,
+}
+
 pub(super) struct Chunk<'a> {
     request: &'a Request<'a>,
     def: &'static TableDef,
@@ -38,8 +46,8 @@ pub(super) struct Chunk<'a> {
     batches: Vec<(String, RecordBatch)>,
     rows: usize,
     rejects: Vec<RejectRow>,
-    /// Hashes of the keys this export wrote, while the table held none of this source's before.
-    fresh: Option<HashSet<u64>>,
+    /// While the table holds nothing but what this export wrote.
+    fresh: Option<Fresh>,
     counts: Counts,
 }
 
@@ -50,17 +58,16 @@ impl<'a> Chunk<'a> {
         writer: &'a Writer<'a>,
         source: &'a str,
     ) -> Result<Self, ExportError> {
-        let empty = match request.lake.existing(def).await? {
-            None => true,
-            Some(table) => table
-                .get_file_uris()
-                .map_err(|error| LakeError::Open {
-                    table: def.name,
-                    source: Box::new(error),
-                })?
-                .next()
-                .is_none(),
+        let table = request.lake.table(def).await?;
+        let opened = |error| LakeError::Open {
+            table: def.name,
+            source: Box::new(error),
         };
+        let is_empty = table.get_file_uris().map_err(opened)?.next().is_none();
+        let fresh = is_empty.then(|| Fresh {
+            version: table.version().unwrap_or(0),
+            hashes: HashSet::new(),
+        });
         Ok(Self {
             request,
             def,
@@ -69,7 +76,7 @@ impl<'a> Chunk<'a> {
             batches: Vec::new(),
             rows: 0,
             rejects: Vec::new(),
-            fresh: empty.then(HashSet::new),
+            fresh,
             counts: Counts::default(),
         })
     }
@@ -144,14 +151,18 @@ impl<'a> Chunk<'a> {
             self.batches.iter().map(|(_, batch)| batch),
         )
         .map_err(shape)?;
-        let keys_are_new = self.note_keys(&rows).map_err(shape)?;
+        let new_since = self.note_keys(&rows).map_err(shape)?;
         let ctx = self.request.sessions.session();
         let change = Upsert {
             rows: rows.clone(),
             volatile: &[],
-            keys_are_new,
+            new_since,
         };
-        let (tally, _) = upsert(self.request.lake, &ctx, self.def, self.writer, change).await?;
+        let (tally, outcome) =
+            upsert(self.request.lake, &ctx, self.def, self.writer, change).await?;
+        if let (Some(fresh), Outcome::Committed(version)) = (&mut self.fresh, outcome) {
+            fresh.version = version;
+        }
         self.counts.written += tally.written;
         self.counts.unchanged += tally.unchanged;
         self.counts.rejected += tally.superseded.len() as u64;
@@ -159,10 +170,13 @@ impl<'a> Chunk<'a> {
             let reject = Reject {
                 origin: self.origin_of(lost.row),
                 reason_code: "superseded".to_owned(),
-                reason: format!(
-                    "another row of the same key is newer: {}",
-                    self.origin_of(lost.kept)
-                ),
+                reason: match lost.kept {
+                    Some(kept) => format!(
+                        "another row of the same key is newer: {}",
+                        self.origin_of(kept)
+                    ),
+                    None => "the lake holds a newer row of the same key".to_owned(),
+                },
                 raw: key_text(self.def, &rows, lost.row as usize),
             };
             self.keep_reject(reject);
@@ -172,13 +186,13 @@ impl<'a> Chunk<'a> {
         Ok(())
     }
 
-    /// Remembers the keys; true where the table can hold none of them.
+    /// Remembers the keys; the version in which the table can hold none of them, if that is known.
     fn note_keys(
         &mut self,
         rows: &RecordBatch,
-    ) -> Result<bool, datafusion::arrow::error::ArrowError> {
+    ) -> Result<Option<u64>, datafusion::arrow::error::ArrowError> {
         let Some(fresh) = &mut self.fresh else {
-            return Ok(false);
+            return Ok(None);
         };
         let columns: Vec<_> = self
             .def
@@ -195,14 +209,13 @@ impl<'a> Chunk<'a> {
             .iter()
             .map(|key| twox_hash::XxHash64::oneshot(0, key.data()))
             .collect();
-        let disjoint = hashes.iter().all(|hash| !fresh.contains(hash));
-        if disjoint {
-            fresh.extend(hashes);
-        } else {
+        if hashes.iter().any(|hash| fresh.hashes.contains(hash)) {
             // From here on the table itself is asked.
             self.fresh = None;
+            return Ok(None);
         }
-        Ok(disjoint)
+        fresh.hashes.extend(hashes);
+        Ok(Some(fresh.version))
     }
 
     fn origin_of(&self, row: u32) -> String {
@@ -227,7 +240,7 @@ impl<'a> Chunk<'a> {
         let change = Upsert {
             rows,
             volatile: RejectRow::VOLATILE,
-            keys_are_new: false,
+            new_since: None,
         };
         upsert(
             self.request.lake,

@@ -36,6 +36,15 @@ impl Cursor {
         self.mapping == now.mapping && self.files.get(&file.path) == Some(&version(file))
     }
 
+    /// The same without files that could not be read.
+    pub(super) fn without<'f>(&self, files: impl IntoIterator<Item = &'f String>) -> Self {
+        let mut rest = self.clone();
+        for file in files {
+            rest.files.remove(file);
+        }
+        rest
+    }
+
     pub(super) fn to_json(&self) -> Option<String> {
         serde_json::to_string(self).ok()
     }
@@ -59,7 +68,7 @@ pub(super) async fn load(
         .await?
         .register(ctx)
         .map_err(read)?;
-    let query = "select * from exports where status = 'ok' and cursor_after is not null
+    let query = "select * from exports where cursor_after is not null
                  order by finished_at";
     let batches = ctx
         .sql(query)

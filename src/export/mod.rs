@@ -19,6 +19,7 @@ use std::sync::Arc;
 use crate::config::{CANONICAL_TABLES, Source};
 use crate::lake::{Lake, LakeError, Upsert, Writer, object_place, to_batch, upsert};
 use crate::model::Run;
+use crate::model::identity::short_id;
 use crate::session::Sessions;
 use crate::sources::{FilesSource, Mapping, SourceError, TableSpec};
 
@@ -136,7 +137,16 @@ pub async fn export(request: &Request<'_>, progress: &dyn Progress) -> Result<Re
         match export_source(request, source, &known, &mut report, progress).await {
             Ok(()) => {}
             Err(ExportError::Source(error)) => {
-                report.failed.push((source.name.clone(), describe(&error)));
+                let reason = describe(&error);
+                // Every table of the source is marked: what was exported before is not fresh any more.
+                let provided = CANONICAL_TABLES.iter().filter(|table| {
+                    !source.without.iter().any(|without| without == *table)
+                        && request.table.is_none_or(|only| only == **table)
+                });
+                for table in provided {
+                    write_row(request, &failed_row(request, source, table, &reason)).await?;
+                }
+                report.failed.push((source.name.clone(), reason));
             }
             Err(error) => return Err(error),
         }
@@ -211,8 +221,18 @@ async fn export_source(
             .cloned()
             .collect();
         let absent = source.without.contains(&spec.name);
+        let before = known.get(&(source.name.clone(), spec.name.clone()));
         if inputs.is_empty() {
-            if !absent {
+            if before.is_some() && !absent {
+                let reason = "all of its files are gone";
+                let row = failed_row(request, source, &spec.name, reason);
+                write_row(request, &row).await?;
+                report.tables.push(TableReport {
+                    row,
+                    files_read: 0,
+                    files_unchanged: 0,
+                });
+            } else if !absent {
                 report.warnings.push(format!(
                     "{}: no file of {}; if this source has none, say so with without = [\"{}\"]",
                     source.name, spec.name, spec.name
@@ -226,7 +246,6 @@ async fn export_source(
                 source.name, spec.name
             ));
         }
-        let before = known.get(&(source.name.clone(), spec.name.clone()));
         let job = TableJob {
             request,
             source,
@@ -245,13 +264,29 @@ async fn export_source(
     Ok(())
 }
 
+/// The bookkeeping of a table that could not be read at all.
+fn failed_row(request: &Request<'_>, source: &Source, table: &str, reason: &str) -> ExportRow {
+    let run = request.run;
+    ExportRow {
+        export_id: short_id("exp", [run.id.as_str(), &source.name, table]),
+        run_id: run.id.clone(),
+        source: source.name.clone(),
+        table_name: table.to_owned(),
+        started_at: Some(run.now()),
+        finished_at: Some(run.now()),
+        status: "failed".to_owned(),
+        error: Some(reason.to_owned()),
+        ..ExportRow::default()
+    }
+}
+
 async fn write_row(request: &Request<'_>, row: &ExportRow) -> Result<(), ExportError> {
     let def = crate::lake::table("exports").ok_or(ExportError::Undeclared("exports"))?;
     let writer = Writer::new("exports", &request.run.id);
     let rows = Upsert {
         rows: to_batch(def, std::slice::from_ref(row))?,
         volatile: ExportRow::VOLATILE,
-        keys_are_new: false,
+        new_since: None,
     };
     upsert(
         request.lake,

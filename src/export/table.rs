@@ -61,18 +61,19 @@ impl TableJob<'_> {
             ..ExportRow::default()
         };
         let files_unchanged = self.inputs.len() - changed.len();
-        if changed.is_empty() && self.recorded(&row.export_id).await? {
+        let is_recorded = self.recorded(&row.export_id).await?;
+        if changed.is_empty() && is_recorded {
             return Ok(None);
         }
-        match self.read(&changed, &mut row, mapping, progress).await {
-            Ok(()) => {}
-            // A file that cannot be read fails its table, not the run; its cursor stays where it was.
-            Err(error @ (ExportError::Source(_) | ExportError::Mapping { .. })) => {
-                row.status = "failed".to_owned();
-                row.cursor_after = None;
-                row.error = Some(super::describe(&error));
-            }
-            Err(error) => return Err(error),
+        let failed = self
+            .read(&changed, &mut row, mapping, is_recorded, progress)
+            .await?;
+        if let Some((_, error)) = failed.first() {
+            // A file that cannot be read fails its table, not the run: the others are in the lake,
+            // and it is read again next time.
+            row.status = "failed".to_owned();
+            row.error = Some(super::describe(error));
+            row.cursor_after = now.without(failed.iter().map(|(path, _)| path)).to_json();
         }
         row.finished_at = Some(run.now());
         Ok(Some(TableReport {
@@ -101,22 +102,32 @@ impl TableJob<'_> {
         Ok(found.count().await.map_err(read)? > 0)
     }
 
+    /// Reads the files; those that fail are named with their reason.
     async fn read(
         &self,
         changed: &[&InputFile],
         row: &mut ExportRow,
         mapping: Option<&str>,
+        is_recorded: bool,
         progress: &dyn Progress,
-    ) -> Result<(), ExportError> {
+    ) -> Result<Vec<(String, ExportError)>, ExportError> {
         let def: &'static TableDef =
             crate::lake::table(&self.spec.name).ok_or(ExportError::Undeclared("canonical"))?;
         let name = format!("export:{}", self.source.name);
         let writer = Writer::new(name, &self.request.run.id);
         let mut chunk = Chunk::new(self.request, def, &writer, &self.source.name).await?;
+        let mut failed = Vec::new();
         for file in changed {
-            match mapping {
-                Some(sql) => self.read_mapped(file, sql, &mut chunk).await?,
-                None => self.read_canonical(file, &mut chunk).await?,
+            let result = match mapping {
+                Some(sql) => self.read_mapped(file, sql, &mut chunk).await,
+                None => self.read_canonical(file, &mut chunk).await,
+            };
+            match result {
+                Ok(()) => {}
+                Err(error @ (ExportError::Source(_) | ExportError::Mapping { .. })) => {
+                    failed.push((file.path.clone(), error));
+                }
+                Err(error) => return Err(error),
             }
             progress.file_read(file.size);
         }
@@ -126,8 +137,8 @@ impl TableJob<'_> {
         row.rows_written = signed(counts.written);
         row.rows_unchanged = signed(counts.unchanged);
         row.high_watermark = counts.high_watermark;
-        // An earlier try of this run may have written rows that this try found unchanged.
-        if counts.unchanged > 0 {
+        // A try of this run that was killed may have written rows that this try found unchanged.
+        if counts.unchanged > 0 && !is_recorded {
             let table = self.request.lake.table(def).await?;
             let written = signed(rows_committed(def, &table, &writer).await?);
             let earlier = (written - row.rows_written).clamp(0, row.rows_unchanged);
@@ -144,7 +155,7 @@ impl TableJob<'_> {
                 rejected: row.rows_rejected,
             });
         }
-        Ok(())
+        Ok(failed)
     }
 
     async fn read_canonical(

@@ -22,4 +22,4 @@ pub use open::{Lake, changed_partitions};
 pub use rows::{from_batches, to_batch};
 pub use schema::{TABLES, TableDef, Zone, table};
 pub use storage::{ObjectPlace, object_place};
-pub use upsert::{Rejected, Tally, Upsert, difference, upsert};
+pub use upsert::{Difference, Rejected, Tally, Upsert, difference, upsert};

@@ -340,6 +340,7 @@ tables! {
         opt Text "suppression_reason";
         opt Int "missed_runs";
         opt Text "last_missed_run_id";
+        opt Time "last_missed_at";
     }
     signal_entities Results key["signal_id", "source", "entity_type", "entity_id"] part[] sort["signal_id"] {
         req Text "signal_id";

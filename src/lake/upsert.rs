@@ -5,8 +5,10 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
-use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, PrimitiveArray, RecordBatch, StringArray,
+};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, TimestampMicrosecondType};
 use datafusion::common::JoinType;
 use datafusion::prelude::{DataFrame, SessionContext, col, lit};
 use deltalake::DeltaTable;
@@ -22,8 +24,9 @@ pub struct Upsert<'a> {
     pub rows: RecordBatch,
     /// Columns whose change alone is no change.
     pub volatile: &'a [&'a str],
-    /// True where the caller knows that none of the keys is in the table.
-    pub keys_are_new: bool,
+    /// The version of the table in which the caller knows that none of the keys is; in any other the
+    /// table itself is asked.
+    pub new_since: Option<u64>,
 }
 
 /// What became of the rows: every one is counted once.
@@ -37,13 +40,26 @@ pub struct Tally {
     pub superseded: Vec<Rejected>,
 }
 
-/// A row that lost to another row of the same key.
+/// A row that lost to a newer row of the same key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rejected {
     /// The row, counted in the order given.
     pub row: u32,
-    /// The row that was kept.
-    pub kept: u32,
+    /// The row that was kept; `None` where it is the one that the table holds.
+    pub kept: Option<u32>,
+}
+
+/// What rows change in a table.
+#[derive(Debug, Default)]
+pub struct Difference {
+    /// The change; `None` where there is nothing to commit.
+    pub change: Option<Change>,
+    /// Rows that are new or changed.
+    pub written: u64,
+    /// Rows that the table holds already.
+    pub unchanged: u64,
+    /// Rows older, by `updated_at`, than the one that the table holds.
+    pub outdated: Vec<u32>,
 }
 
 /// Brings the rows into the table: one commit, or none where nothing changed.
@@ -58,59 +74,65 @@ pub async fn upsert(
     let batch = conform(def, &rows.rows).map_err(&shape)?;
     let unique = deduplicate(def, &batch).map_err(&shape)?;
     let batch = pick(&batch, &unique.kept).map_err(&shape)?;
-    let mut tally = Tally::default();
+    let mut found = Difference::default();
     let outcome = commit(lake, ctx, def, writer, async |table| {
-        let (change, written, unchanged) =
-            difference(ctx, def, table, &batch, rows.volatile, rows.keys_are_new).await?;
-        tally = Tally {
-            written,
-            unchanged,
-            superseded: Vec::new(),
-        };
-        Ok(change)
+        found = difference(ctx, def, table, &batch, rows.volatile, rows.new_since).await?;
+        Ok(found.change.take())
     })
     .await?;
-    tally.unchanged += unique.repeated.len() as u64;
-    tally.superseded = unique
-        .superseded
-        .into_iter()
-        .map(|(row, kept)| Rejected { row, kept })
-        .collect();
+    let within = unique.superseded.iter().map(|(row, kept)| Rejected {
+        row: *row,
+        kept: Some(*kept),
+    });
+    let outdated = found.outdated.iter().map(|at| Rejected {
+        row: unique.kept[*at as usize],
+        kept: None,
+    });
+    let tally = Tally {
+        written: found.written,
+        unchanged: found.unchanged + unique.repeated.len() as u64,
+        superseded: within.chain(outdated).collect(),
+    };
     Ok((tally, outcome))
 }
 
-/// What the rows, each key once, change in the table as it is: the change, how many rows it writes,
-/// and how many are there already.
+/// What the rows, each key once, change in the table as it is.
 pub async fn difference(
     ctx: &SessionContext,
     def: &'static TableDef,
     table: &DeltaTable,
     rows: &RecordBatch,
     volatile: &[&str],
-    keys_are_new: bool,
-) -> Result<(Option<Change>, u64, u64), LakeError> {
+    new_since: Option<u64>,
+) -> Result<Difference, LakeError> {
     let shape = LakeError::shape(def.name);
-    let total = rows.num_rows() as u64;
-    if total == 0 {
-        return Ok((None, 0, 0));
+    let mut found = Difference::default();
+    if rows.num_rows() == 0 {
+        return Ok(found);
     }
-    let known = if keys_are_new {
+    let is_new = new_since.is_some() && new_since == table.version();
+    let known = if is_new {
         None
     } else {
         known_rows(ctx, def, table, rows).await?
     };
     let Some(known) = known else {
-        return Ok((Some(Change::Append(vec![rows.clone()])), total, 0));
+        found.written = rows.num_rows() as u64;
+        found.change = Some(Change::Append(vec![rows.clone()]));
+        return Ok(found);
     };
     let key = RowBytes::of_key(def).map_err(&shape)?;
     let content = RowBytes::of_content(def, volatile).map_err(&shape)?;
     let held = index(&key, &content, &known).map_err(&shape)?;
     let keys = key.rows(rows).map_err(&shape)?;
     let contents = content.rows(rows).map_err(&shape)?;
-    let (mut write, mut replaced, mut unchanged) = (Vec::new(), Vec::new(), 0u64);
+    let (updated, was_updated) = (moments(rows), moments(&known));
+    let (mut write, mut replaced) = (Vec::new(), Vec::new());
     for (at, (key, content)) in (0u32..).zip(keys.iter().zip(contents.iter())) {
         match held.get(&key.owned()) {
-            Some((_, same)) if same.row() == content => unchanged += 1,
+            Some((_, same)) if same.row() == content => found.unchanged += 1,
+            // Files may be read again in any order: what is older does not come back.
+            Some((old, _)) if is_older(&updated, at, &was_updated, *old) => found.outdated.push(at),
             Some((old, _)) => {
                 write.push(at);
                 replaced.push((at, *old));
@@ -119,16 +141,37 @@ pub async fn difference(
         }
     }
     if write.is_empty() {
-        return Ok((None, 0, unchanged));
+        return Ok(found);
     }
-    let written = write.len() as u64;
+    found.written = write.len() as u64;
     let new = pick(rows, &write).map_err(&shape)?;
-    if replaced.is_empty() {
-        return Ok((Some(Change::Append(vec![new])), written, unchanged));
+    found.change = Some(if replaced.is_empty() {
+        Change::Append(vec![new])
+    } else {
+        let left = moved(def, rows, &known, &replaced).map_err(&shape)?;
+        Change::Merge(with_operations(&new, &left).map_err(&shape)?)
+    });
+    Ok(found)
+}
+
+type Moments = PrimitiveArray<TimestampMicrosecondType>;
+
+/// When each row was last changed at its source, where the table knows.
+fn moments(rows: &RecordBatch) -> Option<Moments> {
+    rows.column_by_name("updated_at")?
+        .as_primitive_opt()
+        .cloned()
+}
+
+fn is_older(new: &Option<Moments>, at: u32, held: &Option<Moments>, old: u32) -> bool {
+    let moment = |of: &Option<Moments>, row: u32| {
+        let of = of.as_ref()?;
+        of.is_valid(row as usize).then(|| of.value(row as usize))
+    };
+    match (moment(new, at), moment(held, old)) {
+        (Some(new), Some(held)) => new < held,
+        _ => false,
     }
-    let left = moved(def, rows, &known, &replaced).map_err(&shape)?;
-    let merge = with_operations(&new, &left).map_err(&shape)?;
-    Ok((Some(Change::Merge(merge)), written, unchanged))
 }
 
 /// The rows of the table that have one of these keys; `None` where there is none.

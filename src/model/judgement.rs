@@ -71,8 +71,8 @@ pub struct RuleRunRow {
     pub reason: Option<String>,
     /// Records found.
     pub findings: i64,
-    /// Money found, in the reporting currency where it can be converted.
-    pub impact: Decimal,
+    /// Money found, in the reporting currency; `None` where none of it can be told in that.
+    pub impact: Option<Decimal>,
     /// How long the query took.
     pub duration_ms: i64,
     /// Rows that its scans read.

@@ -42,6 +42,13 @@ impl Run {
         }
     }
 
+    /// The same run over a part of the rules or sources: another run than the whole.
+    pub fn of_part<'a>(self, part: impl IntoIterator<Item = &'a str>) -> Self {
+        let parts: Vec<&str> = part.into_iter().collect();
+        let id = short_id("run", [self.id.as_str(), &parts.join("/")]);
+        Self { id, ..self }
+    }
+
     /// The run's own time: `as_of` plus what has passed since the start.
     pub fn now(&self) -> DateTime<Utc> {
         let elapsed = TimeDelta::from_std(self.started.elapsed()).unwrap_or_default();

@@ -67,6 +67,7 @@ pub struct SignalRow {
     pub suppression_reason: Option<String>,
     pub missed_runs: Option<i32>,
     pub last_missed_run_id: Option<String>,
+    pub last_missed_at: Option<DateTime<Utc>>,
 }
 
 /// A row of `signal_entities`: one affected record.

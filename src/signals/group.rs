@@ -108,6 +108,8 @@ pub fn group<'a>(
             })?;
         let enough = group.findings.len() as u64 >= rule.trigger.min_entities
             && (rule.trigger.min_impact.is_zero()
+                // Money that cannot be weighed is not taken for little.
+                || !group.unconverted.is_empty()
                 || group
                     .impact
                     .is_some_and(|impact| impact >= rule.trigger.min_impact));

@@ -56,8 +56,11 @@ pub fn transitions(
                 && !seen.contains(&row.signal_id)
                 // What has left the window was not looked at.
                 && row.window_end.is_none_or(|end| end > rule.window_start)
+                // Only a later moment than the last can miss it.
+                && row.last_seen_at.is_none_or(|seen| seen < moment.as_of)
+                && row.last_missed_at.is_none_or(|missed| missed < moment.as_of)
         });
-        result.extend(missing.filter_map(|row| missed(row, rule.rule.resolve_after_runs, moment)));
+        result.extend(missing.map(|row| missed(row, rule.rule.resolve_after_runs, moment)));
     }
     result
 }
@@ -85,9 +88,10 @@ fn observed(
     };
     let mut row = keep_decisions(fresh, known);
     let mut events = Vec::new();
-    if known.last_run_id.as_deref() == Some(moment.run_id) {
-        // The same run again: it corrects what it said, it does not say it twice.
+    if known.last_seen_at == Some(moment.as_of) {
+        // The same moment again: what was said is corrected, not said twice.
         row.occurrences = known.occurrences;
+        row.last_run_id = known.last_run_id.clone();
         return Transition {
             row,
             events,
@@ -171,14 +175,12 @@ fn has_doubled(before: &SignalRow, now: &SignalRow) -> bool {
     money || now.entity_count > 2 * before.entity_count
 }
 
-fn missed(known: &SignalRow, resolve_after_runs: u32, moment: Moment<'_>) -> Option<Transition> {
-    if known.last_missed_run_id.as_deref() == Some(moment.run_id) {
-        return None;
-    }
+fn missed(known: &SignalRow, resolve_after_runs: u32, moment: Moment<'_>) -> Transition {
     let mut row = known.clone();
     let missed = known.missed_runs.unwrap_or(0) + 1;
     row.missed_runs = Some(missed);
     row.last_missed_run_id = Some(moment.run_id.to_owned());
+    row.last_missed_at = Some(moment.as_of);
     let mut events = Vec::new();
     if u32::try_from(missed).is_ok_and(|missed| missed >= resolve_after_runs) {
         row.status = status::RESOLVED.to_owned();
@@ -193,11 +195,11 @@ fn missed(known: &SignalRow, resolve_after_runs: u32, moment: Moment<'_>) -> Opt
             moment,
         ));
     }
-    Some(Transition {
+    Transition {
         row,
         events,
         is_seen: false,
-    })
+    }
 }
 
 /// The row of a signal that nobody has seen before.

@@ -173,7 +173,7 @@ impl Tables<'_> {
         let change = Upsert {
             rows: to_batch(def, rows)?,
             volatile,
-            keys_are_new: false,
+            new_since: None,
         };
         let (tally, _) = upsert(self.lake, &self.sessions.session(), def, &writer, change).await?;
         Ok(tally.written)
@@ -315,9 +315,9 @@ impl Tables<'_> {
             let planned = transitions(&known, grouped, platforms, moment);
             let rows: Vec<SignalRow> = planned.into_iter().map(|t| t.row).collect();
             let batch = to_batch(def, &rows)?;
-            let (change, count, _) = difference(&ctx, def, table, &batch, &[], false).await?;
-            written = count;
-            Ok(change)
+            let found = difference(&ctx, def, table, &batch, &[], None).await?;
+            written = found.written;
+            Ok(found.change)
         })
         .await?;
         Ok(written)

@@ -336,7 +336,7 @@ fn detect_tells_finds_and_answers_with_its_code() {
     let reasons = world.rows(query);
     let reason = reasons[0]["reason"].as_str().unwrap();
     assert!(
-        reason.starts_with("usage_records of events was exported"),
+        reason.starts_with("usage_records of events was last exported at 2026-03-04T12:00:0"),
         "{reason}"
     );
     assert!(stdout(&stale).contains(reason), "{}", stdout(&stale));

@@ -158,7 +158,7 @@ impl Place {
         let rows = Upsert {
             rows,
             volatile: &[],
-            keys_are_new: false,
+            new_since: None,
         };
         let (ctx, writer) = (self.sessions.session(), Writer::new("test", "run_1"));
         upsert(&self.lake, &ctx, def, &writer, rows)

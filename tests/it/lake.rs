@@ -70,7 +70,7 @@ impl Place {
         let rows = Upsert {
             rows,
             volatile,
-            keys_are_new: false,
+            new_since: None,
         };
         upsert(&self.lake, &self.ctx, def(name), writer, rows)
             .await
@@ -188,7 +188,16 @@ async fn every_row_of_a_write_is_counted_once_and_writing_it_again_makes_no_vers
         customer("e", "first", None),
         customer("e", "second", None),
     ];
-    let lost = vec![Rejected { row: 5, kept: 4 }, Rejected { row: 6, kept: 7 }];
+    let lost = vec![
+        Rejected {
+            row: 5,
+            kept: Some(4),
+        },
+        Rejected {
+            row: 6,
+            kept: Some(7),
+        },
+    ];
     let tally = Tally {
         written: 4,
         unchanged: 2,
@@ -279,11 +288,35 @@ async fn volatile_columns_alone_are_no_change_but_come_along_with_one() {
     assert_eq!(outcome, (written(1), Outcome::Committed(2)));
     let held = place.rows("select name, updated_at from customers").await;
     assert_eq!(held, [json!({"name": "Anna", "updated_at": at(1)})]);
-    let earlier = [customer("a", "Anna", at(0))];
+    // An older row does not come back, whatever it says.
+    let earlier = [customer("a", "Ann", at(0))];
+    let lost = vec![Rejected { row: 0, kept: None }];
+    let tally = Tally {
+        superseded: lost,
+        ..Tally::default()
+    };
     assert_eq!(
         place.put("customers", &earlier).await,
-        (written(1), Outcome::Committed(3))
+        (tally, Outcome::Unchanged)
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_were_new_are_looked_up_once_another_has_committed() {
+    let place = Place::new().await;
+    let empty = place.lake.table(def("customers")).await.unwrap().version();
+    place.put("customers", &[customer("a", "Ann", None)]).await;
+    let writer = Writer::new("other", "run_2");
+    let rows = to_batch(def("customers"), &[customer("a", "Ann", None)]).unwrap();
+    let change = Upsert {
+        rows,
+        volatile: &[],
+        new_since: empty,
+    };
+    let (tally, outcome) = upsert(&place.lake, &place.ctx, def("customers"), &writer, change)
+        .await
+        .unwrap();
+    assert_eq!((tally, outcome), (unchanged(1), Outcome::Unchanged));
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -356,7 +389,7 @@ async fn values_come_back_exactly_as_they_were_written() {
     let change = || Upsert {
         rows: batch.clone(),
         volatile: &[],
-        keys_are_new: false,
+        new_since: None,
     };
     let put = async || {
         upsert(&place.lake, &place.ctx, def("prices"), &writer, change())

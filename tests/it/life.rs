@@ -166,7 +166,7 @@ fn decide(world: &World, change: impl Fn(&mut SignalRow)) {
         let rows = Upsert {
             rows: to_batch(def, &signals).unwrap(),
             volatile: &[],
-            keys_are_new: false,
+            new_since: None,
         };
         let writer = Writer::new("triage", "person");
         let (tally, _) = upsert(&lake, &sessions().session(), def, &writer, rows)

@@ -39,20 +39,21 @@ compared as (
   select
     v.source, v.invoice_id, v.number, v.customer_id, v.subscription_id, v.bill_run_id, v.status,
     v.invoice_currency as currency, v.target_date, v.period_start, v.period_end, v.subtotal, v.discount, v.tax,
-    v.total, s.line_count,
-    s.charges,
-    s.credits,
+    -- An invoice without any line has to come to nothing.
+    v.total, coalesce(s.line_count, 0) as line_count,
+    coalesce(s.charges, cast(0 as decimal(38, 12))) as charges,
+    coalesce(s.credits, cast(0 as decimal(38, 12))) as credits,
     case when s.discount_lines > 0 then s.discounts else -abs(coalesce(v.discount, 0)) end as discount_applied,
     case
       when s.tax_lines > 0 then s.taxes
       when v.is_tax_inclusive then cast(0 as decimal(38, 12))
       else coalesce(v.tax, cast(0 as decimal(38, 12)))
     end as tax_applied,
-    s.charges + s.credits as lines_subtotal
+    coalesce(s.charges + s.credits, cast(0 as decimal(38, 12))) as lines_subtotal
   from judged as v
-  join sums as s on s.source = v.source and s.invoice_id = v.invoice_id
+  left join sums as s on s.source = v.source and s.invoice_id = v.invoice_id
   -- Amounts of two currencies have no sum.
-  where s.foreign_lines = 0
+  where coalesce(s.foreign_lines, 0) = 0
 ),
 
 tested as (
