@@ -103,9 +103,10 @@ pub(super) enum Command {
     /// What should this cost? A price and quantities in, amounts with their tiers out
     #[command(after_help = RATE_HELP)]
     Rate(RateArgs),
-    /// Read-only SQL over every table of the lake; without a query, a prompt
+    /// Read-only SQL over every table of the lake and the views of rules; without a query, a prompt
     #[command(
-        after_help = "Example: trueup sql \"select severity, count(*) from signals group by 1\""
+        after_help = "Example: trueup sql \"select severity, count(*) from signals group by 1\"\n\n\
+            $as_of, $window_start and $window_end are those of the rule that looks back furthest."
     )]
     Sql(SqlArgs),
     /// Compact, checkpoint and vacuum the lake's tables; shows the plan first

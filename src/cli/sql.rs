@@ -1,4 +1,4 @@
-//! `trueup sql`: read-only SQL over every table of the lake.
+//! `trueup sql`: read-only SQL over every table of the lake and the views that rules share.
 
 use std::io::{BufRead, IsTerminal};
 
@@ -6,14 +6,17 @@ use chrono::{DateTime, Utc};
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::json::LineDelimitedWriter;
 use datafusion::arrow::util::pretty::pretty_format_batches;
+use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
 
 use super::args::{Format, Global, SqlArgs};
-use super::context::{Context, configuration_or_lake};
+use super::context::{Context, configuration_or_lake, rules};
 use super::output::{complain, format, say, write};
 use super::{Exit, Failure};
+use crate::detect::{World, widest_window};
 use crate::lake::TABLES;
-use crate::session::{Pinned, plan_read_only};
+use crate::rules::{RuleSet, View};
+use crate::session::{Parameters, plan_read_only};
 
 pub(super) async fn sql(
     global: &Global,
@@ -21,28 +24,69 @@ pub(super) async fn sql(
     now: DateTime<Utc>,
 ) -> Result<Exit, Failure> {
     let context = Context::open(configuration_or_lake(global)?, now).await?;
-    let ctx = context.sessions.session();
-    let pinned = Pinned::new(&context.lake, &ctx, TABLES.iter()).await;
-    let pinned = pinned.map_err(|error| Failure::of(Exit::Failed, &error))?;
-    pinned.register(&ctx).map_err(Failure::internal)?;
+    let rules = rules(&context.config).await?;
+    let desk = Desk::new(&context, &rules).await?;
     match &args.query {
         Some(query) => {
-            answer(global, &ctx, query).await?;
+            desk.answer(global, query).await?;
             Ok(Exit::Done)
         }
-        None => prompt(global, &ctx).await,
+        None => prompt(global, &desk, &rules).await,
     }
 }
 
-async fn prompt(global: &Global, ctx: &SessionContext) -> Result<Exit, Failure> {
+/// What queries are put to.
+struct Desk {
+    ctx: SessionContext,
+    parameters: Parameters,
+}
+
+impl Desk {
+    async fn new(context: &Context, rules: &RuleSet) -> Result<Self, Failure> {
+        let sources = &context.config.sources;
+        let world = World::of_lake(&context.lake, &context.sessions, sources).await;
+        let world = world.map_err(|error| Failure::of(Exit::Failed, &error))?;
+        let as_of = context.as_of;
+        let window = widest_window(&rules.rules, as_of);
+        // Nothing is computed before a query asks for it.
+        let lazy = |view: &View| View {
+            materialise: false,
+            ..view.clone()
+        };
+        let views: Vec<View> = rules.views.iter().map(lazy).collect();
+        let views: Vec<&View> = views.iter().collect();
+        let defined = world.define_views(&views, as_of, window).await;
+        defined.map_err(|error| Failure::of(Exit::Usage, &error))?;
+        Ok(Self {
+            ctx: world.ctx().clone(),
+            parameters: Parameters::of_window(as_of, window.0, window.1),
+        })
+    }
+
+    async fn answer(&self, global: &Global, query: &str) -> Result<(), Failure> {
+        let rows = self.rows(query.trim().trim_end_matches(';')).await;
+        let rows = rows.map_err(|error| Failure::new(Exit::Usage, error.strip_backtrace()))?;
+        print(global, &rows)
+    }
+
+    async fn rows(&self, query: &str) -> Result<Vec<RecordBatch>, DataFusionError> {
+        let query = plan_read_only(&self.ctx, query).await?;
+        let query = query.with_param_values(self.parameters.values())?;
+        query.collect().await
+    }
+}
+
+async fn prompt(global: &Global, desk: &Desk, rules: &RuleSet) -> Result<Exit, Failure> {
     let is_person = std::io::stdin().is_terminal();
     if is_person {
-        let names: Vec<&str> = TABLES.iter().map(|def| def.name).collect();
+        let tables: Vec<&str> = TABLES.iter().map(|def| def.name).collect();
+        let views: Vec<&str> = rules.views.iter().map(|view| view.name.as_str()).collect();
         say(
             global,
             &format!(
-                "tables: {}\nend a query with ; and the session with ctrl-d",
-                names.join(", ")
+                "tables: {}\nviews: {}\nend a query with ; and the session with ctrl-d",
+                tables.join(", "),
+                views.join(", ")
             ),
         );
     }
@@ -55,7 +99,7 @@ async fn prompt(global: &Global, ctx: &SessionContext) -> Result<Exit, Failure> 
         if !line.trim_end().ends_with(';') {
             continue;
         }
-        if let Err(failure) = answer(global, ctx, &query).await {
+        if let Err(failure) = desk.answer(global, &query).await {
             // At a prompt a mistake is corrected; in a script it is an error.
             if !is_person {
                 return Err(failure);
@@ -66,23 +110,9 @@ async fn prompt(global: &Global, ctx: &SessionContext) -> Result<Exit, Failure> 
         query.clear();
     }
     if !query.trim().is_empty() {
-        answer(global, ctx, &query).await?;
+        desk.answer(global, &query).await?;
     }
     Ok(exit)
-}
-
-async fn answer(global: &Global, ctx: &SessionContext, query: &str) -> Result<(), Failure> {
-    let wrong = |error: datafusion::error::DataFusionError| {
-        Failure::new(Exit::Usage, error.strip_backtrace())
-    };
-    let query = query.trim().trim_end_matches(';');
-    let rows = plan_read_only(ctx, query)
-        .await
-        .map_err(wrong)?
-        .collect()
-        .await
-        .map_err(wrong)?;
-    print(global, &rows)
 }
 
 fn print(global: &Global, rows: &[RecordBatch]) -> Result<(), Failure> {

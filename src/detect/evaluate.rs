@@ -1,4 +1,4 @@
-//! One rule, all sources that it can judge.
+//! One rule, all sources that it can judge: one query for all of them as long as it does not fail.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use datafusion::prelude::SessionContext;
 
 use super::inputs::Inputs;
 use super::world::World;
-use super::{DetectError, Request, RuleOutcome, SourceOutcome, before, findings};
-use crate::model::{Finding, Verdict};
+use super::{DetectError, Request, RuleOutcome, SourceOutcome, apart, before, findings};
+use crate::model::Verdict;
 use crate::rules::{ParamValue, Rule};
 use crate::session::{Bounded, Parameters, Workers, interval, plan_read_only, sort_merge};
 
@@ -28,7 +28,7 @@ pub(super) async fn evaluate<'a>(
     let window = window(rule, as_of);
     let started_at = request.run.now();
     let begun = Instant::now();
-    let mut sources: BTreeMap<String, SourceOutcome> = request
+    let sources: BTreeMap<String, SourceOutcome> = request
         .sources
         .iter()
         .filter(|source| request.only_source.is_none_or(|only| only == source.name))
@@ -41,44 +41,32 @@ pub(super) async fn evaluate<'a>(
             (source.name.clone(), obstacle.unwrap_or(judged))
         })
         .collect();
+    let judged: Vec<String> = sources
+        .iter()
+        .filter(|(_, source)| source.verdict == Verdict::Clean)
+        .map(|(name, _)| name.clone())
+        .collect();
     let mut outcome = RuleOutcome {
         rule,
-        sources: BTreeMap::new(),
+        sources,
         findings: Vec::new(),
         window,
         elapsed: Duration::ZERO,
         rows_scanned: 0,
         started_at,
     };
-    if sources
-        .values()
-        .any(|source| source.verdict == Verdict::Clean)
-    {
-        world
-            .define_window(&request.rules.views_behind(rule), as_of, window)
-            .await?;
-        let answer = ask(request, workers, world, rule).await;
-        outcome.elapsed = begun.elapsed();
-        match answer {
-            Answer::Rows(batches, scanned) => {
-                outcome.rows_scanned = scanned;
-                let found = findings::read(&batches).map_err(|reason| DetectError::Row {
-                    rule: rule.id.clone(),
-                    reason,
-                })?;
-                outcome.findings = judged(found, &mut sources);
-            }
-            Answer::None(verdict, reason) => {
-                for source in sources.values_mut().filter(|s| s.verdict == Verdict::Clean) {
-                    *source = SourceOutcome {
-                        verdict,
-                        reason: Some(reason.clone()),
-                    };
-                }
-            }
-        }
+    if judged.is_empty() {
+        return Ok(outcome);
     }
-    outcome.sources = sources;
+    world
+        .define_window(&request.rules.views_behind(rule), as_of, window)
+        .await?;
+    match ask(request, workers, world, rule).await {
+        // Only asking each of them tells whose data it is; it may be that of one not judged here.
+        Answer::Failed(_) => apart::judge(request, workers, world, &judged, &mut outcome).await?,
+        answer => enter(answer, &judged, &mut outcome)?,
+    }
+    outcome.elapsed = begun.elapsed();
     Ok(outcome)
 }
 
@@ -103,18 +91,32 @@ pub(super) fn parameters(rule: &Rule, as_of: DateTime<Utc>) -> Parameters {
     parameters
 }
 
-enum Answer {
+/// What came of a query.
+pub(super) enum Answer {
+    /// Its rows, and how many its scans read.
     Rows(Vec<RecordBatch>, u64),
+    /// It failed on what it read.
+    Failed(String),
+    /// It came to no end, whatever it read.
     None(Verdict, String),
 }
 
-async fn ask(request: &Request<'_>, workers: &Workers, world: &World, rule: &Rule) -> Answer {
+/// Puts the rule's question to a world whose views are defined.
+pub(super) async fn ask(
+    request: &Request<'_>,
+    workers: &Workers,
+    world: &World,
+    rule: &Rule,
+) -> Answer {
     let (ctx, sql) = (world.ctx().clone(), rule.sql.clone());
     let parameters = parameters(rule, request.run.as_of);
     let query = async move { run(&ctx, &sql, &parameters).await };
     match workers.run(request.timeout, query).await {
         Bounded::Done(Ok((batches, scanned))) => Answer::Rows(batches, scanned),
-        Bounded::Done(Err(error)) => Answer::None(Verdict::Error, first_line(&error)),
+        Bounded::Done(Err(error)) if is_exhausted(&error) => {
+            Answer::None(Verdict::Error, first_line(&error))
+        }
+        Bounded::Done(Err(error)) => Answer::Failed(first_line(&error)),
         Bounded::Panicked(reason) => Answer::None(Verdict::Error, reason),
         Bounded::TimedOut => Answer::None(
             Verdict::Timeout,
@@ -126,13 +128,53 @@ async fn ask(request: &Request<'_>, workers: &Workers, world: &World, rule: &Rul
     }
 }
 
+/// Enters what came of asking for these sources; rows of others are left out.
+pub(super) fn enter(
+    answer: Answer,
+    asked: &[String],
+    outcome: &mut RuleOutcome<'_>,
+) -> Result<(), DetectError> {
+    let (verdict, reason) = match answer {
+        Answer::Rows(batches, scanned) => {
+            outcome.rows_scanned += scanned;
+            let found = findings::read(&batches).map_err(|reason| DetectError::Row {
+                rule: outcome.rule.id.clone(),
+                reason,
+            })?;
+            for finding in found {
+                if asked.contains(&finding.source)
+                    && let Some(source) = outcome.sources.get_mut(&finding.source)
+                {
+                    source.verdict = Verdict::Fired;
+                    outcome.findings.push(finding);
+                }
+            }
+            return Ok(());
+        }
+        Answer::Failed(reason) => (Verdict::Error, reason),
+        Answer::None(verdict, reason) => (verdict, reason),
+    };
+    for name in asked {
+        let unjudged = SourceOutcome {
+            verdict,
+            reason: Some(reason.clone()),
+        };
+        outcome.sources.insert(name.clone(), unjudged);
+    }
+    Ok(())
+}
+
+fn is_exhausted(error: &DataFusionError) -> bool {
+    matches!(error.find_root(), DataFusionError::ResourcesExhausted(_))
+}
+
 async fn run(
     ctx: &SessionContext,
     sql: &str,
     parameters: &Parameters,
 ) -> Result<(Vec<RecordBatch>, u64), DataFusionError> {
     match attempt(ctx, sql, parameters).await {
-        Err(error) if matches!(error.find_root(), DataFusionError::ResourcesExhausted(_)) => {
+        Err(error) if is_exhausted(&error) => {
             // A hash join cannot spill; a sort-merge join can.
             let ctx = sort_merge(ctx);
             attempt(&ctx, sql, parameters).await
@@ -168,21 +210,8 @@ fn scanned(plan: &dyn ExecutionPlan) -> u64 {
         .sum()
 }
 
-/// Keeps the findings of judged sources and marks those sources as fired.
-fn judged(found: Vec<Finding>, sources: &mut BTreeMap<String, SourceOutcome>) -> Vec<Finding> {
-    found
-        .into_iter()
-        .filter(|finding| match sources.get_mut(&finding.source) {
-            Some(outcome) if outcome.verdict.is_judged() => {
-                outcome.verdict = Verdict::Fired;
-                true
-            }
-            _ => false,
-        })
-        .collect()
-}
-
-fn first_line(error: &DataFusionError) -> String {
+/// What the engine said, without where in the engine.
+pub(super) fn first_line(error: &DataFusionError) -> String {
     let text = error.strip_backtrace();
     text.lines().next().unwrap_or_default().to_owned()
 }

@@ -36,9 +36,11 @@ impl Inputs {
             table: "exports",
             source: Box::new(source),
         };
+        // An export without an end counts from its start: a later one that ended makes up for it.
         let query = "select source, table_name, status, finished_at, error from exports
                      qualify row_number() over (partition by source, table_name
-                                                order by finished_at desc, export_id) = 1";
+                                                order by coalesce(finished_at, started_at) desc,
+                                                         export_id) = 1";
         let rows = world
             .ctx()
             .sql(query)
@@ -155,7 +157,11 @@ impl Inputs {
                 "the last export of {table} of {name} failed: {why}"
             ));
         }
-        let exported_at = last.finished_at?;
+        let Some(exported_at) = last.finished_at else {
+            return Some(format!(
+                "the last export of {table} of {name} has no recorded end"
+            ));
+        };
         let age = (as_of - exported_at).to_std().ok()?;
         let limit = limit.filter(|limit| age > *limit)?;
         Some(format!(
@@ -182,5 +188,54 @@ fn skipped(reason: String) -> SourceOutcome {
     SourceOutcome {
         verdict: Verdict::Skipped,
         reason: Some(reason),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::SourceKind;
+
+    #[test]
+    fn an_export_is_fresh_only_when_it_ended_well_and_lately() {
+        let source = Source {
+            name: "shop".to_owned(),
+            kind: SourceKind::Files,
+            role: Role::Billing,
+            platform: "generic".to_owned(),
+            path: "file:///data/".parse().unwrap(),
+            tables: BTreeMap::new(),
+            without: Vec::new(),
+        };
+        let at = |hour: u32| -> DateTime<Utc> {
+            format!("2026-03-04T{hour:02}:00:00Z").parse().unwrap()
+        };
+        let hours = |hours: u64| Some(Duration::from_secs(hours * 3600));
+        let reason = |status: &str, finished_at: Option<DateTime<Utc>>, limit: Option<Duration>| {
+            let last = LastExport {
+                source: source.name.clone(),
+                table_name: "prices".to_owned(),
+                status: status.to_owned(),
+                finished_at,
+                error: None,
+            };
+            let key = (last.source.clone(), last.table_name.clone());
+            let inputs = Inputs {
+                exports: BTreeMap::from([(key, last)]),
+            };
+            inputs.stale(limit, &source, "prices", at(12))
+        };
+        assert_eq!(reason("ok", Some(at(10)), hours(2)), None);
+        assert_eq!(reason("ok", Some(at(10)), None), None);
+        let late = reason("ok", Some(at(10)), hours(1)).unwrap();
+        assert!(late.contains("was last exported at"), "{late}");
+        let failed = reason("failed", Some(at(10)), hours(2)).unwrap();
+        assert!(failed.contains("failed"), "{failed}");
+        for limit in [None, hours(2)] {
+            assert_eq!(
+                reason("ok", None, limit).unwrap(),
+                "the last export of prices of shop has no recorded end"
+            );
+        }
     }
 }

@@ -3,9 +3,11 @@
 //! ```text
 //! pinned tables ─► views ─► plan of every rule, checked ─► which sources can be judged
 //!                                                    └───► query ─► findings of those sources
+//!                                                            └ failed: asked source by source
 //! ```
 //! Nothing is written here. What cannot be judged is said to be inconclusive, never clean.
 
+mod apart;
 pub mod cases;
 mod evaluate;
 mod findings;
@@ -48,6 +50,15 @@ pub struct Request<'a> {
     pub only_source: Option<&'a str>,
     /// How long one rule may take.
     pub timeout: Duration,
+}
+
+impl<'a> Request<'a> {
+    /// The rules that are asked.
+    fn selected(&self) -> impl Iterator<Item = &'a Rule> {
+        let only = self.only_rules;
+        let is_selected = move |rule: &&Rule| only.is_empty() || only.contains(&rule.id);
+        self.rules.rules.iter().filter(is_selected)
+    }
 }
 
 /// How a rule came out for one source.
@@ -130,20 +141,10 @@ pub async fn detect<'a>(
     workers: &Workers,
     progress: Progress<'_>,
 ) -> Result<Detection<'a>, DetectError> {
-    let rules: Vec<&'a Rule> = request
-        .rules
-        .rules
-        .iter()
-        .filter(|rule| request.only_rules.is_empty() || request.only_rules.contains(&rule.id))
-        .collect();
-    let widest = rules
-        .iter()
-        .map(|rule| rule.window)
-        .max()
-        .unwrap_or_default();
+    let rules: Vec<&'a Rule> = request.selected().collect();
     let world = World::of_lake(request.lake, request.sessions, request.sources).await?;
     let inputs = Inputs::load(&world, request.sources).await?;
-    let window = (before(request.run.as_of, widest), request.run.as_of);
+    let window = widest_window(request.selected(), request.run.as_of);
     let views: Vec<&View> = request.rules.views.iter().collect();
     world
         .define_views(&views, request.run.as_of, window)
@@ -157,6 +158,15 @@ pub async fn detect<'a>(
         outcomes,
         versions: world.versions().clone(),
     })
+}
+
+/// From where the rule looks that looks back furthest, up to `as_of`: what shared views hold.
+pub fn widest_window<'r>(
+    rules: impl IntoIterator<Item = &'r Rule>,
+    as_of: DateTime<Utc>,
+) -> (DateTime<Utc>, DateTime<Utc>) {
+    let widest = rules.into_iter().map(|rule| rule.window).max();
+    (before(as_of, widest.unwrap_or_default()), as_of)
 }
 
 /// The moment that far before another.

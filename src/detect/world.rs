@@ -8,13 +8,16 @@ use datafusion::arrow::array::{RecordBatch, StringArray};
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::datasource::MemTable;
 use datafusion::error::Result;
-use datafusion::prelude::SessionContext;
+use datafusion::prelude::{Expr, SessionContext, col, lit};
 
 use super::DetectError;
 use crate::config::Source;
 use crate::lake::{Lake, TABLES, Zone};
 use crate::rules::View;
 use crate::session::{Parameters, Pinned, Sessions, plan_read_only};
+
+/// The table of what is configured.
+const RUN_SOURCES: &str = "run_sources";
 
 /// A session with everything a rule may read.
 #[derive(Clone)]
@@ -51,6 +54,40 @@ impl World {
         Ok(Self {
             ctx,
             versions: pinned.versions().clone(),
+        })
+    }
+
+    /// The same tables, at the same versions, with the rows of these sources alone; no views yet.
+    pub(super) async fn of_sources(
+        &self,
+        sessions: &Sessions,
+        sources: &[&str],
+    ) -> std::result::Result<Self, DetectError> {
+        let narrowed = self.narrowed(sessions, sources).await;
+        narrowed.map_err(|source| DetectError::Session {
+            what: "tables of one source",
+            source: Box::new(source),
+        })
+    }
+
+    async fn narrowed(&self, sessions: &Sessions, sources: &[&str]) -> Result<Self> {
+        let ctx = sessions.session();
+        let sources: Vec<Expr> = sources.iter().map(|source| lit(*source)).collect();
+        for def in TABLES.iter() {
+            let whole = self.ctx.table_provider(def.name).await?;
+            let table = if def.schema().column_with_name("source").is_some() {
+                let theirs = col("source").in_list(sources.clone(), false);
+                ctx.read_table(whole)?.filter(theirs)?.into_view()
+            } else {
+                whole
+            };
+            ctx.register_table(def.name, table)?;
+        }
+        let run_sources = self.ctx.table_provider(RUN_SOURCES).await?;
+        ctx.register_table(RUN_SOURCES, run_sources)?;
+        Ok(Self {
+            ctx,
+            versions: self.versions.clone(),
         })
     }
 
@@ -160,7 +197,7 @@ pub(super) fn register_sources(ctx: &SessionContext, sources: &[(&str, &str, &st
         ],
     )?;
     ctx.register_table(
-        "run_sources",
+        RUN_SOURCES,
         Arc::new(MemTable::try_new(schema, vec![vec![batch]])?),
     )?;
     Ok(())

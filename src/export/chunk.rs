@@ -3,21 +3,28 @@
 use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
-use datafusion::arrow::array::{Array, AsArray, RecordBatch};
-use datafusion::arrow::compute::{concat_batches, max};
+use datafusion::arrow::array::{Array, AsArray, RecordBatch, UInt32Array};
+use datafusion::arrow::compute::{concat_batches, max, take_record_batch};
 use datafusion::arrow::datatypes::TimestampMicrosecondType;
+use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::row::{RowConverter, SortField};
+use serde_json::{Map, Value};
 
 use super::rows::RejectRow;
 use super::{ExportError, Request};
-use crate::lake::{LakeError, Outcome, TableDef, Upsert, Writer, to_batch, upsert};
+use crate::lake::{
+    LakeError, Outcome, Rejected, TableDef, Upsert, Writer, from_batches, to_batch, upsert,
+};
+use crate::model::Decimal;
 use crate::model::identity::short_id;
-use crate::sources::{Decoded, Reject};
+use crate::sources::{Decoded, Places, Reject};
 
 /// Rows in one commit: some hundred megabytes of memory at most.
 const ROWS_PER_COMMIT: usize = 1_000_000;
 /// Rejects in one commit.
 const REJECTS_PER_COMMIT: usize = 10_000;
+/// Rows that are turned to text at once.
+const ROWS_AS_TEXT: usize = 1_000;
 
 /// Counts of a table's export.
 #[derive(Clone, Debug, Default)]
@@ -37,13 +44,20 @@ struct Fresh {
     hashes: HashSet<u64>,
 }
 
+/// Rows that were read together.
+struct Part {
+    file: String,
+    places: Places,
+    rows: RecordBatch,
+}
+
 pub(super) struct Chunk<'a> {
     request: &'a Request<'a>,
     def: &'static TableDef,
     writer: &'a Writer<'a>,
     source: &'a str,
-    /// File and rows of each batch, in order.
-    batches: Vec<(String, RecordBatch)>,
+    /// In the order in which they were read.
+    parts: Vec<Part>,
     rows: usize,
     rejects: Vec<RejectRow>,
     /// While the table holds nothing but what this export wrote.
@@ -73,7 +87,7 @@ impl<'a> Chunk<'a> {
             def,
             writer,
             source,
-            batches: Vec::new(),
+            parts: Vec::new(),
             rows: 0,
             rejects: Vec::new(),
             fresh,
@@ -89,7 +103,11 @@ impl<'a> Chunk<'a> {
         }
         self.counts.high_watermark = self.counts.high_watermark.max(watermark(&decoded.batch));
         self.rows += decoded.batch.num_rows();
-        self.batches.push((file.to_owned(), decoded.batch));
+        self.parts.push(Part {
+            file: file.to_owned(),
+            places: decoded.places,
+            rows: decoded.batch,
+        });
         if self.rows >= ROWS_PER_COMMIT {
             self.flush().await
         } else {
@@ -146,11 +164,8 @@ impl<'a> Chunk<'a> {
             table: self.def.name,
             source,
         };
-        let rows = concat_batches(
-            &self.def.schema(),
-            self.batches.iter().map(|(_, batch)| batch),
-        )
-        .map_err(shape)?;
+        let parts = self.parts.iter().map(|part| &part.rows);
+        let rows = concat_batches(&self.def.schema(), parts).map_err(shape)?;
         let new_since = self.note_keys(&rows).map_err(shape)?;
         let ctx = self.request.sessions.session();
         let change = Upsert {
@@ -166,31 +181,19 @@ impl<'a> Chunk<'a> {
         self.counts.written += tally.written;
         self.counts.unchanged += tally.unchanged;
         self.counts.rejected += tally.superseded.len() as u64;
-        for lost in &tally.superseded {
-            let reject = Reject {
-                origin: self.origin_of(lost.row),
-                reason_code: "superseded".to_owned(),
-                reason: match lost.kept {
-                    Some(kept) => format!(
-                        "another row of the same key is newer: {}",
-                        self.origin_of(kept)
-                    ),
-                    None => "the lake holds a newer row of the same key".to_owned(),
-                },
-                raw: key_text(self.def, &rows, lost.row as usize),
-            };
-            self.keep_reject(reject);
+        for lost in tally.superseded.chunks(ROWS_AS_TEXT) {
+            let texts = texts(&rows, lost).map_err(shape)?;
+            for (lost, raw) in lost.iter().zip(texts) {
+                self.keep_reject(self.superseded(lost, raw));
+            }
         }
-        self.batches.clear();
+        self.parts.clear();
         self.rows = 0;
         Ok(())
     }
 
     /// Remembers the keys; the version in which the table can hold none of them, if that is known.
-    fn note_keys(
-        &mut self,
-        rows: &RecordBatch,
-    ) -> Result<Option<u64>, datafusion::arrow::error::ArrowError> {
+    fn note_keys(&mut self, rows: &RecordBatch) -> Result<Option<u64>, ArrowError> {
         let Some(fresh) = &mut self.fresh else {
             return Ok(None);
         };
@@ -218,14 +221,27 @@ impl<'a> Chunk<'a> {
         Ok(Some(fresh.version))
     }
 
-    fn origin_of(&self, row: u32) -> String {
-        let mut first = 0;
-        for (file, batch) in &self.batches {
-            let next = first + batch.num_rows();
-            if (row as usize) < next {
-                return file.clone();
+    fn superseded(&self, lost: &Rejected, raw: String) -> Reject {
+        let reason = match lost.kept.map(|kept| self.place(kept)) {
+            Some(newer) => format!("another row of the same key is newer: {newer}"),
+            None => "the lake holds a newer row of the same key".to_owned(),
+        };
+        Reject {
+            origin: self.place(lost.row),
+            reason_code: "superseded".to_owned(),
+            reason,
+            raw,
+        }
+    }
+
+    /// Where a row of all parts stands.
+    fn place(&self, row: u32) -> String {
+        let mut row = row as usize;
+        for part in &self.parts {
+            if row < part.rows.num_rows() {
+                return part.places.of(row, &part.file);
             }
-            first = next;
+            row -= part.rows.num_rows();
         }
         String::new()
     }
@@ -264,15 +280,35 @@ fn watermark(batch: &RecordBatch) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp_micros(latest)
 }
 
-fn key_text(def: &TableDef, rows: &RecordBatch, row: usize) -> String {
-    let value = |name: &str| {
-        let column = rows.column_by_name(name)?;
-        datafusion::arrow::util::display::array_value_to_string(column, row).ok()
+/// Rows as JSON objects of the table's columns, without those that are NULL: of a row that was
+/// accepted, the text it was read from is not kept.
+fn texts(rows: &RecordBatch, lost: &[Rejected]) -> Result<Vec<String>, ArrowError> {
+    let places: UInt32Array = lost.iter().map(|lost| Some(lost.row)).collect();
+    let lost = take_record_batch(rows, &places)?;
+    let objects: Vec<Map<String, Value>> = from_batches(&[lost])?;
+    let text = |mut object: Map<String, Value>| {
+        // Ours, not the input's.
+        object.remove("source");
+        plain(Value::Object(object)).to_string()
     };
-    let pairs: serde_json::Map<String, serde_json::Value> = def
-        .key
-        .iter()
-        .map(|name| ((*name).to_owned(), value(name).unwrap_or_default().into()))
-        .collect();
-    serde_json::Value::Object(pairs).to_string()
+    Ok(objects.into_iter().map(text).collect())
+}
+
+/// Decimals as the shortest exact text, and nothing for NULL.
+fn plain(value: Value) -> Value {
+    match value {
+        Value::Number(number) => match number.to_string().parse::<Decimal>() {
+            Ok(decimal) if !number.is_i64() => decimal.to_string().into(),
+            _ => Value::Number(number),
+        },
+        Value::Array(items) => items.into_iter().map(plain).collect(),
+        Value::Object(object) => Value::Object(
+            object
+                .into_iter()
+                .filter(|(_, value)| !value.is_null())
+                .map(|(name, value)| (name, plain(value)))
+                .collect(),
+        ),
+        other => other,
+    }
 }

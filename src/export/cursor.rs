@@ -1,14 +1,15 @@
 //! How far a table of a source has been read: its files and their versions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use datafusion::prelude::SessionContext;
+use datafusion::scalar::ScalarValue;
 use serde::{Deserialize, Serialize};
 
-use super::{ExportError, ExportRow};
-use crate::lake::{Lake, LakeError, from_batches};
+use super::ExportError;
+use crate::lake::Lake;
 use crate::model::identity::fingerprint;
-use crate::session::Pinned;
+use crate::session::{self, Parameters};
 use crate::sources::InputFile;
 
 /// The files that have been read, and how.
@@ -54,39 +55,48 @@ fn version(file: &InputFile) -> String {
     format!("{} {}", file.size, file.version)
 }
 
-/// The newest cursor of every source and table.
+/// What earlier exports, and earlier tries of this run, have recorded; both by source and table.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Known {
+    /// The newest cursors.
+    pub(super) cursors: BTreeMap<(String, String), Cursor>,
+    /// What this very run has exported already.
+    pub(super) recorded: BTreeSet<(String, String)>,
+}
+
+#[derive(Deserialize)]
+struct Earlier {
+    run_id: String,
+    source: String,
+    table_name: String,
+    status: String,
+    cursor_after: Option<String>,
+}
+
+/// Reads `exports`, once for the whole export: what it adds itself is about tables it is done with.
 pub(super) async fn load(
     lake: &Lake,
     ctx: &SessionContext,
-) -> Result<BTreeMap<(String, String), Cursor>, ExportError> {
+    run_id: &str,
+) -> Result<Known, ExportError> {
     let def = crate::lake::table("exports").ok_or(ExportError::Undeclared("exports"))?;
-    let read = |source| LakeError::Read {
-        table: "exports",
-        source: Box::new(source),
-    };
-    Pinned::new(lake, ctx, [def])
-        .await?
-        .register(ctx)
-        .map_err(read)?;
-    let query = "select * from exports where cursor_after is not null
-                 order by finished_at";
-    let batches = ctx
-        .sql(query)
-        .await
-        .map_err(read)?
-        .collect()
-        .await
-        .map_err(read)?;
-    let rows: Vec<ExportRow> = from_batches(&batches).map_err(|source| LakeError::Shape {
-        table: "exports",
-        source,
-    })?;
-    Ok(rows
-        .into_iter()
-        .filter_map(|row| {
-            // A cursor that cannot be read costs a full read, nothing else.
-            let cursor = serde_json::from_str(row.cursor_after.as_deref()?).ok()?;
-            Some(((row.source, row.table_name), cursor))
-        })
-        .collect())
+    let query = "select run_id, source, table_name, status, cursor_after from exports
+                 where cursor_after is not null or run_id = $run_id
+                 order by finished_at nulls first";
+    let mut parameters = Parameters::default();
+    parameters.set("run_id", ScalarValue::from(run_id));
+    let rows: Vec<Earlier> = session::rows(lake, ctx, def, query, &parameters).await?;
+    let mut known = Known::default();
+    for row in rows {
+        let table = (row.source, row.table_name);
+        if row.run_id == run_id && row.status == "ok" {
+            known.recorded.insert(table.clone());
+        }
+        // A cursor that cannot be read costs a full read, nothing else.
+        let cursor = row.cursor_after.as_deref();
+        if let Some(Ok(cursor)) = cursor.map(serde_json::from_str::<Cursor>) {
+            known.cursors.insert(table, cursor);
+        }
+    }
+    Ok(known)
 }

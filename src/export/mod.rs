@@ -10,20 +10,20 @@
 
 mod chunk;
 mod cursor;
+mod mapped;
 mod rows;
 mod table;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::config::{CANONICAL_TABLES, Source};
 use crate::lake::{Lake, LakeError, Upsert, Writer, object_place, to_batch, upsert};
 use crate::model::Run;
 use crate::model::identity::short_id;
-use crate::session::Sessions;
+use crate::session::{ReadError, Sessions};
 use crate::sources::{FilesSource, Mapping, SourceError, TableSpec};
 
-use cursor::Cursor;
+use cursor::Known;
 pub use rows::{ExportRow, RejectRow};
 use table::TableJob;
 
@@ -79,6 +79,9 @@ pub enum ExportError {
     /// The lake failed: nothing more can be written.
     #[error(transparent)]
     Lake(#[from] LakeError),
+    /// What was exported before could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
     /// A file or folder could not be read.
     #[error("cannot {0}")]
     Source(#[from] SourceError),
@@ -132,7 +135,8 @@ pub trait Progress: Sync {
 /// Exports what changed. One source's failure does not stop the others; a lake that fails stops all.
 pub async fn export(request: &Request<'_>, progress: &dyn Progress) -> Result<Report, ExportError> {
     let mut report = Report::default();
-    let known = cursor::load(request.lake, &request.sessions.session()).await?;
+    let session = request.sessions.session();
+    let known = cursor::load(request.lake, &session, &request.run.id).await?;
     for source in &request.sources {
         match export_source(request, source, &known, &mut report, progress).await {
             Ok(()) => {}
@@ -172,7 +176,7 @@ pub(crate) fn describe(error: &dyn std::error::Error) -> String {
 async fn export_source(
     request: &Request<'_>,
     source: &Source,
-    known: &BTreeMap<(String, String), Cursor>,
+    known: &Known,
     report: &mut Report,
     progress: &dyn Progress,
 ) -> Result<(), ExportError> {
@@ -221,7 +225,8 @@ async fn export_source(
             .cloned()
             .collect();
         let absent = source.without.contains(&spec.name);
-        let before = known.get(&(source.name.clone(), spec.name.clone()));
+        let key = (source.name.clone(), spec.name.clone());
+        let before = known.cursors.get(&key);
         if inputs.is_empty() {
             if before.is_some() && !absent {
                 let reason = "all of its files are gone";
@@ -253,6 +258,7 @@ async fn export_source(
             spec,
             inputs,
             before,
+            is_recorded: known.recorded.contains(&key),
         };
         let Some(table) = job.run(progress).await? else {
             continue;

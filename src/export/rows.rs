@@ -1,10 +1,10 @@
 //! Rows of the bookkeeping tables.
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// A row of `exports`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct ExportRow {
     /// Identifies the run, source and table.
     pub export_id: String,

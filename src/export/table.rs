@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use datafusion::error::DataFusionError;
 use tokio::sync::mpsc;
 
 use super::chunk::Chunk;
 use super::cursor::Cursor;
+use super::mapped::{self, Mapped};
 use super::rows::ExportRow;
 use super::{ExportError, Progress, Request, TableReport};
 use crate::config::Source;
@@ -23,6 +25,8 @@ pub(super) struct TableJob<'a> {
     pub(super) spec: &'a TableSpec,
     pub(super) inputs: Vec<InputFile>,
     pub(super) before: Option<&'a Cursor>,
+    /// Whether an earlier try of this very run has recorded this table.
+    pub(super) is_recorded: bool,
 }
 
 impl TableJob<'_> {
@@ -61,13 +65,10 @@ impl TableJob<'_> {
             ..ExportRow::default()
         };
         let files_unchanged = self.inputs.len() - changed.len();
-        let is_recorded = self.recorded(&row.export_id).await?;
-        if changed.is_empty() && is_recorded {
+        if changed.is_empty() && self.is_recorded {
             return Ok(None);
         }
-        let failed = self
-            .read(&changed, &mut row, mapping, is_recorded, progress)
-            .await?;
+        let failed = self.read(&changed, &mut row, mapping, progress).await?;
         if let Some((_, error)) = failed.first() {
             // A file that cannot be read fails its table, not the run: the others are in the lake,
             // and it is read again next time.
@@ -83,32 +84,12 @@ impl TableJob<'_> {
         }))
     }
 
-    /// Whether this run has already recorded an export of this table.
-    async fn recorded(&self, export_id: &str) -> Result<bool, ExportError> {
-        let def = crate::lake::table("exports").ok_or(ExportError::Undeclared("exports"))?;
-        let ctx = self.request.sessions.session();
-        let read = |source| crate::lake::LakeError::Read {
-            table: "exports",
-            source: Box::new(source),
-        };
-        let pinned = crate::session::Pinned::new(self.request.lake, &ctx, [def]).await?;
-        pinned.register(&ctx).map_err(read)?;
-        let id = datafusion::scalar::ScalarValue::from(export_id);
-        let found = ctx
-            .sql("select export_id from exports where export_id = $id and status = 'ok'")
-            .await
-            .and_then(|df| df.with_param_values(vec![("id", id)]))
-            .map_err(read)?;
-        Ok(found.count().await.map_err(read)? > 0)
-    }
-
     /// Reads the files; those that fail are named with their reason.
     async fn read(
         &self,
         changed: &[&InputFile],
         row: &mut ExportRow,
         mapping: Option<&str>,
-        is_recorded: bool,
         progress: &dyn Progress,
     ) -> Result<Vec<(String, ExportError)>, ExportError> {
         let def: &'static TableDef =
@@ -138,7 +119,7 @@ impl TableJob<'_> {
         row.rows_unchanged = signed(counts.unchanged);
         row.high_watermark = counts.high_watermark;
         // A try of this run that was killed may have written rows that this try found unchanged.
-        if counts.unchanged > 0 && !is_recorded {
+        if counts.unchanged > 0 && !self.is_recorded {
             let table = self.request.lake.table(def).await?;
             let written = signed(rows_committed(def, &table, &writer).await?);
             let earlier = (written - row.rows_written).clamp(0, row.rows_unchanged);
@@ -192,23 +173,24 @@ impl TableJob<'_> {
             file: file.path.clone(),
             source: Box::new(source),
         };
-        let raw = self.files.read_raw(file).await?;
-        let ctx = self.request.sessions.session();
-        let table = datafusion::datasource::MemTable::try_new(raw.schema, vec![raw.batches]);
-        ctx.register_table("raw", Arc::new(table.map_err(failed)?))
-            .map_err(failed)?;
-        chunk.reject(raw.rejects).await?;
-        let query = crate::session::plan_read_only(&ctx, sql)
-            .await
-            .map_err(failed)?;
+        let failed = |error: DataFusionError| match mapped::read_error(&error) {
+            Some(error) => ExportError::Source(error),
+            None => failed(error),
+        };
+        let ctx = self.request.sessions.single();
+        let started = Mapped::start(&ctx, &self.files, file, sql).await;
+        let mut mapped = started.map_err(failed)?;
         let mut row = 0;
-        for batch in query.collect().await.map_err(failed)? {
+        while let Some(batch) = mapped.next().await {
+            let batch = batch.map_err(failed)?;
+            chunk.reject(mapped.rejects()).await?;
             let first = row;
             let origin = |at: usize| format!("{}: mapped row {}", file.path, first + at + 1);
             let decoded = canonicalise(&batch, self.spec, &self.source.name, &origin)?;
             row += batch.num_rows();
             chunk.add(&file.path, decoded).await?;
         }
+        chunk.reject(mapped.rejects()).await?;
         Ok(())
     }
 }

@@ -10,6 +10,8 @@
 //! fails with a conflict, opens the table again and plans anew, so nothing is written twice. When an
 //! error arrives although the commit is in the log, the log is believed.
 
+mod log;
+
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,10 +24,11 @@ use deltalake::kernel::Transaction;
 use deltalake::kernel::transaction::{CommitProperties, TransactionError};
 use deltalake::protocol::SaveMode;
 use deltalake::{DeltaTable, DeltaTableError};
-use futures::TryStreamExt;
 
 use super::compare::{nulls_in, sorted};
 use super::{Lake, LakeError, TableDef};
+
+pub use log::{last_number, rows_committed};
 
 const ATTEMPTS: u32 = 12;
 /// The column of a merge's source that says what to do with a row.
@@ -111,10 +114,10 @@ pub async fn commit<Plan>(
 where
     Plan: AsyncFnMut(&DeltaTable) -> Result<Option<Change>, LakeError>,
 {
-    let app = application(&writer.name);
+    let app = log::application(&writer.name);
     for attempt in 0..ATTEMPTS {
         let table = lake.table(def).await?;
-        let before = transaction(def, &table, &app).await?.unwrap_or(0);
+        let before = log::transaction(def, &table, &app).await?.unwrap_or(0);
         let number = writer.number.unwrap_or(before + 1);
         if before >= number {
             return Ok(Outcome::Unchanged);
@@ -125,10 +128,10 @@ where
         let mark = format!("{:016x}", RandomState::new().build_hasher().finish());
         let properties = CommitProperties::default()
             .with_metadata([
-                ("trueup.run_id".to_owned(), writer.run_id.into()),
-                ("trueup.mark".to_owned(), mark.clone().into()),
-                ("trueup.writer".to_owned(), writer.name.clone().into()),
-                ("trueup.rows".to_owned(), change.rows().into()),
+                (log::RUN_ID.to_owned(), writer.run_id.into()),
+                (log::MARK.to_owned(), mark.clone().into()),
+                (log::WRITER.to_owned(), writer.name.clone().into()),
+                (log::ROWS.to_owned(), change.rows().into()),
             ])
             .with_application_transaction(Transaction::new(app.clone(), number));
         let error = match apply(ctx, def, table, change, properties).await {
@@ -145,7 +148,7 @@ where
             Err(Failure::Lake(error)) => return Err(error),
             Err(Failure::Delta(error)) => error,
         };
-        if let Some(version) = in_log(lake, def, &app, number, &mark).await? {
+        if let Some(version) = log::in_log(lake, def, &app, number, &mark).await? {
             tracing::info!(
                 table = def.name,
                 version,
@@ -295,91 +298,6 @@ fn writer_properties() -> WriterProperties {
     WriterProperties::builder()
         .set_compression(Compression::ZSTD(level))
         .build()
-}
-
-/// The number of the writer's last commit to the table.
-pub async fn last_number(
-    def: &'static TableDef,
-    table: &DeltaTable,
-    writer: &str,
-) -> Result<Option<i64>, LakeError> {
-    transaction(def, table, &application(writer)).await
-}
-
-fn application(writer: &str) -> String {
-    format!("trueup:{writer}")
-}
-
-async fn transaction(
-    def: &'static TableDef,
-    table: &DeltaTable,
-    app: &str,
-) -> Result<Option<i64>, LakeError> {
-    let snapshot = table.snapshot().map_err(LakeError::open(def.name))?;
-    let version = snapshot
-        .transaction_version(table.log_store().as_ref(), app)
-        .await;
-    version.map_err(LakeError::open(def.name))
-}
-
-/// Rows that commits of this writer in this run brought into the table, as its log remembers them:
-/// what a run that was killed had done before a second attempt finished it.
-pub async fn rows_committed(
-    def: &'static TableDef,
-    table: &DeltaTable,
-    writer: &Writer<'_>,
-) -> Result<u64, LakeError> {
-    let history: Vec<_> = table
-        .history(Some(200))
-        .try_collect()
-        .await
-        .map_err(LakeError::open(def.name))?;
-    let text = |info: &deltalake::kernel::CommitInfo, key: &str| {
-        info.info
-            .get(key)
-            .and_then(serde_json::Value::as_str)
-            .map(str::to_owned)
-    };
-    let ours = history.iter().filter(|info| {
-        text(info, "trueup.run_id").as_deref() == Some(writer.run_id)
-            && text(info, "trueup.writer").as_deref() == Some(writer.name.as_str())
-    });
-    Ok(ours
-        .filter_map(|info| info.info.get("trueup.rows")?.as_u64())
-        .sum())
-}
-
-/// The version of our commit, if it is in the log after all.
-async fn in_log(
-    lake: &Lake,
-    def: &'static TableDef,
-    app: &str,
-    number: i64,
-    mark: &str,
-) -> Result<Option<u64>, LakeError> {
-    let table = lake.table(def).await?;
-    if transaction(def, &table, app)
-        .await?
-        .is_none_or(|last| last < number)
-    {
-        return Ok(None);
-    }
-    let newest = table.version().unwrap_or(0);
-    let history: Vec<_> = table
-        .history(Some(50))
-        .try_collect()
-        .await
-        .map_err(LakeError::open(def.name))?;
-    let ours = |info: &deltalake::kernel::CommitInfo| {
-        info.info
-            .get("trueup.mark")
-            .and_then(serde_json::Value::as_str)
-            == Some(mark)
-    };
-    Ok(history
-        .iter()
-        .position(ours)
-        .map(|back| newest.saturating_sub(back as u64)))
 }
 
 fn is_conflict(error: &DeltaTableError) -> bool {

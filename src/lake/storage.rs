@@ -61,7 +61,9 @@ impl ObjectPlace {
             url: self.url.to_string(),
             source,
         };
-        let probe = self.root.clone().join("_trueup_probe");
+        // A name of its own: another run that clears away its probe must not make this one look unsafe.
+        let probe = format!("_trueup_probe-{}", uuid::Uuid::new_v4());
+        let probe = self.root.clone().join(probe);
         let put = || {
             let options = PutOptions::from(PutMode::Create);
             self.store.put_opts(&probe, "probe".into(), options)

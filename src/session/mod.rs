@@ -6,6 +6,7 @@
 mod bounded;
 mod parameters;
 mod pinned;
+mod read;
 mod sandbox;
 
 use std::num::NonZeroUsize;
@@ -21,6 +22,7 @@ use deltalake::delta_datafusion::planner::DeltaPlanner;
 pub use bounded::{Bounded, Workers};
 pub use parameters::{Parameters, interval, micros};
 pub use pinned::{Pinned, empty_table};
+pub use read::{ReadError, rows};
 pub use sandbox::{plan_read_only, tables_read};
 
 /// What a session may use of the machine.

@@ -1,13 +1,15 @@
 //! Signals as people ask for them: a list by weight, or everything about one.
 
 use datafusion::prelude::SessionContext;
+use datafusion::scalar::ScalarValue;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-use super::write::{SignalsError, load};
-use crate::lake::{Lake, LakeError, from_batches, table};
+use super::write::{SignalsError, def, load};
+use crate::lake::Lake;
 use crate::model::Severity;
 use crate::model::signal::{EntityRow, EventRow, RemediationRow, SignalRow, status};
-use crate::session::Pinned;
+use crate::session::{self, Parameters};
 
 /// Which signals to list.
 #[derive(Clone, Debug, Default)]
@@ -33,7 +35,7 @@ pub struct Shown {
     pub signal: SignalRow,
     /// What to do.
     pub remediations: Vec<RemediationRow>,
-    /// The affected records, primary ones first.
+    /// The records that are still affected, primary ones first.
     pub entities: Vec<EntityRow>,
     /// What happened, oldest first.
     pub events: Vec<EventRow>,
@@ -100,49 +102,27 @@ pub async fn show(
         }
     };
     let id = signal.signal_id.clone();
+    let order = "role, entity_type, entity_id";
+    let mut entities: Vec<EntityRow> = of_signal(lake, ctx, "signal_entities", &id, order).await?;
+    // A record that was not there when the signal was last seen is history.
+    entities.retain(|row| row.last_seen_at >= signal.last_seen_at);
     Ok(Ok(Shown {
-        remediations: rows(lake, ctx, "remediations", &id, "step").await?,
-        entities: rows(
-            lake,
-            ctx,
-            "signal_entities",
-            &id,
-            "role, entity_type, entity_id",
-        )
-        .await?,
-        events: rows(lake, ctx, "signal_events", &id, "at, event_id").await?,
+        remediations: of_signal(lake, ctx, "remediations", &id, "step").await?,
+        entities,
+        events: of_signal(lake, ctx, "signal_events", &id, "at, event_id").await?,
         signal,
     }))
 }
 
-async fn rows<T: serde::de::DeserializeOwned>(
+async fn of_signal<T: DeserializeOwned>(
     lake: &Lake,
     ctx: &SessionContext,
     name: &'static str,
     signal_id: &str,
     order: &str,
 ) -> Result<Vec<T>, SignalsError> {
-    let def = table(name).ok_or(SignalsError::Undeclared(name))?;
-    let read = |source| LakeError::Read {
-        table: name,
-        source: Box::new(source),
-    };
-    Pinned::new(lake, ctx, [def])
-        .await?
-        .register(ctx)
-        .map_err(read)?;
-    let id = datafusion::scalar::ScalarValue::from(signal_id);
     let query = format!("select * from {name} where signal_id = $id order by {order}");
-    let rows = ctx
-        .sql(&query)
-        .await
-        .and_then(|rows| rows.with_param_values(vec![("id", id)]))
-        .map_err(read)?
-        .collect()
-        .await
-        .map_err(read)?;
-    Ok(from_batches(&rows).map_err(|source| LakeError::Shape {
-        table: name,
-        source,
-    })?)
+    let mut parameters = Parameters::default();
+    parameters.set("id", ScalarValue::from(signal_id));
+    Ok(session::rows(lake, ctx, def(name)?, &query, &parameters).await?)
 }

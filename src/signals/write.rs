@@ -5,16 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
+use datafusion::scalar::ScalarValue;
 use serde::{Deserialize, Serialize};
 
 use super::group::{Grouped, Overflow};
 use super::transition::{Moment, Transition, transitions};
 use crate::lake::{
-    Change, Lake, LakeError, Upsert, Writer, commit, difference, from_batches, to_batch, upsert,
+    Change, Lake, LakeError, TableDef, Upsert, Writer, commit, difference, from_batches, to_batch,
+    upsert,
 };
 use crate::model::RuleRunRow;
 use crate::model::signal::{EntityRow, EventRow, RemediationRow, SignalRow};
-use crate::session::{Pinned, Sessions};
+use crate::session::{self, Parameters, ReadError, Sessions};
 
 /// Everything a run found, ready to be written.
 #[derive(Clone, Debug)]
@@ -52,6 +54,9 @@ pub enum SignalsError {
     /// The lake failed.
     #[error(transparent)]
     Lake(#[from] LakeError),
+    /// A result table could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
     /// Money that does not add up to a number.
     #[error(transparent)]
     Overflow(#[from] Overflow),
@@ -68,30 +73,15 @@ pub async fn load(
     lake: &Lake,
     ctx: &SessionContext,
 ) -> Result<BTreeMap<String, SignalRow>, SignalsError> {
-    let def = def("signals")?;
-    let read = |source| LakeError::Read {
-        table: "signals",
-        source: Box::new(source),
-    };
-    Pinned::new(lake, ctx, [def])
-        .await?
-        .register(ctx)
-        .map_err(read)?;
-    let rows = ctx
-        .sql("select * from signals")
-        .await
-        .map_err(read)?
-        .collect()
-        .await
-        .map_err(read)?;
-    let rows: Vec<SignalRow> = from_batches(&rows).map_err(|source| LakeError::Shape {
-        table: "signals",
-        source,
-    })?;
-    Ok(rows
-        .into_iter()
+    let (def, none) = (def("signals")?, Parameters::default());
+    let rows = session::rows(lake, ctx, def, "select * from signals", &none).await?;
+    Ok(by_id(rows))
+}
+
+fn by_id(rows: Vec<SignalRow>) -> BTreeMap<String, SignalRow> {
+    rows.into_iter()
         .map(|row| (row.signal_id.clone(), row))
-        .collect())
+        .collect()
 }
 
 /// Writes a run's results.
@@ -182,23 +172,10 @@ impl Tables<'_> {
     /// Writes the steps; a signal that has fewer of them than before loses the rest.
     async fn put_remediations(&self, rows: &[RemediationRow]) -> Result<u64, SignalsError> {
         let written = self.put("remediations", rows, &["created_at"]).await?;
-        let def = def("remediations")?;
-        let read = |source| LakeError::Read {
-            table: "remediations",
-            source: Box::new(source),
-        };
+        let (def, none) = (def("remediations")?, Parameters::default());
         let ctx = self.sessions.session();
-        Pinned::new(self.lake, &ctx, [def])
-            .await?
-            .register(&ctx)
-            .map_err(read)?;
-        let known =
-            ctx.sql("select signal_id, max(step) as step from remediations group by signal_id");
-        let known = known.await.map_err(read)?.collect().await.map_err(read)?;
-        let known: Vec<LastStep> = from_batches(&known).map_err(|source| LakeError::Shape {
-            table: "remediations",
-            source,
-        })?;
+        let query = "select signal_id, max(step) as step from remediations group by signal_id";
+        let known: Vec<LastStep> = session::rows(self.lake, &ctx, def, query, &none).await?;
         let mut last: BTreeMap<&str, i32> = BTreeMap::new();
         for row in rows {
             let step = last.entry(&row.signal_id).or_default();
@@ -233,28 +210,21 @@ impl Tables<'_> {
 
     /// Keeps when each record was first seen.
     async fn with_history(&self, mut rows: Vec<EntityRow>) -> Result<Vec<EntityRow>, SignalsError> {
+        if rows.is_empty() {
+            return Ok(rows);
+        }
         let def = def("signal_entities")?;
-        let read = |source| LakeError::Read {
-            table: "signal_entities",
-            source: Box::new(source),
-        };
-        let ctx = self.sessions.session();
-        Pinned::new(self.lake, &ctx, [def])
-            .await?
-            .register(&ctx)
-            .map_err(read)?;
         let signals: BTreeSet<&str> = rows.iter().map(|row| row.signal_id.as_str()).collect();
-        let known = ctx
-            .sql("select * from signal_entities")
-            .await
-            .map_err(read)?;
-        let ids = signals.into_iter().map(datafusion::prelude::lit).collect();
-        let known = known.filter(datafusion::prelude::col("signal_id").in_list(ids, false));
-        let known = known.map_err(read)?.collect().await.map_err(read)?;
-        let known: Vec<EntityRow> = from_batches(&known).map_err(|source| LakeError::Shape {
-            table: "signal_entities",
-            source,
-        })?;
+        let (mut parameters, mut names) = (Parameters::default(), Vec::new());
+        for (at, id) in signals.into_iter().enumerate() {
+            parameters.set(&format!("signal_{at}"), ScalarValue::from(id));
+            names.push(format!("$signal_{at}"));
+        }
+        let names = names.join(", ");
+        let query = format!("select * from signal_entities where signal_id in ({names})");
+        let ctx = self.sessions.session();
+        let known: Vec<EntityRow> =
+            session::rows(self.lake, &ctx, def, &query, &parameters).await?;
         let key = |row: &EntityRow| {
             (
                 row.signal_id.clone(),
@@ -289,29 +259,15 @@ impl Tables<'_> {
         let mut written = 0;
         commit(self.lake, &ctx, def, &writer, async |table| {
             let state = std::sync::Arc::new(ctx.state());
-            let read = |source| LakeError::Read {
-                table: "signals",
-                source: Box::new(source),
-            };
-            let provider = table
-                .table_provider()
-                .with_session(state)
-                .await
-                .map_err(read)?;
+            let read = LakeError::read(def.name);
+            let provider = table.table_provider().with_session(state).await;
             let rows = ctx
-                .read_table(provider)
-                .map_err(read)?
+                .read_table(provider.map_err(&read)?)
+                .map_err(&read)?
                 .collect()
                 .await
-                .map_err(read)?;
-            let rows: Vec<SignalRow> = from_batches(&rows).map_err(|source| LakeError::Shape {
-                table: "signals",
-                source,
-            })?;
-            let known = rows
-                .into_iter()
-                .map(|row| (row.signal_id.clone(), row))
-                .collect();
+                .map_err(&read)?;
+            let known = by_id(from_batches(&rows).map_err(LakeError::shape(def.name))?);
             let planned = transitions(&known, grouped, platforms, moment);
             let rows: Vec<SignalRow> = planned.into_iter().map(|t| t.row).collect();
             let batch = to_batch(def, &rows)?;
@@ -324,6 +280,6 @@ impl Tables<'_> {
     }
 }
 
-fn def(name: &'static str) -> Result<&'static crate::lake::TableDef, SignalsError> {
+pub(super) fn def(name: &'static str) -> Result<&'static TableDef, SignalsError> {
     crate::lake::table(name).ok_or(SignalsError::Undeclared(name))
 }

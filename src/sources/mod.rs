@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  list ──► InputFile ──► read ──────────────────────► Decoded { batch, rejects, rows_read }
-//!                    └──► read_raw ──► the user's SQL ──► canonicalise ──► Decoded
+//!                    └──► stream_raw ► the user's SQL ──► canonicalise ──► Decoded
 //! ```
 //! A source only reads and decodes. It must not know a SQL session, a lake table's history or a
 //! commit; the shape of each table is handed to it as a [`TableSpec`]. Every input row ends as one
@@ -16,5 +16,5 @@ mod vocabulary;
 
 pub use decode::canonicalise;
 pub use error::SourceError;
-pub use files::{FilesSource, Listing, Mapping, RawFile};
-pub use spec::{Compression, Decoded, Format, InputFile, Reject, TableSpec};
+pub use files::{FilesSource, Listing, Mapping};
+pub use spec::{Compression, Decoded, Format, InputFile, Places, Reject, TableSpec};

@@ -93,10 +93,45 @@ pub struct InputFile {
 pub struct Decoded {
     /// Rows in the schema that was asked for.
     pub batch: RecordBatch,
+    /// Where each of them stands.
+    pub places: Places,
     /// Rows that were refused.
     pub rejects: Vec<Reject>,
     /// Input rows behind this value: rows of `batch` plus `rejects`.
     pub rows_read: u64,
+}
+
+/// Where the rows of a batch stand: of every row, so a line stays a number until it is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Places {
+    /// At these lines of the file that was read, in Parquet at these rows; counted from 1.
+    Lines(Vec<u64>),
+    /// Where the texts say.
+    Texts(Vec<String>),
+}
+
+impl Places {
+    /// The place of a row that was read from `file`; the file alone where there is no such row.
+    pub fn of(&self, row: usize, file: &str) -> String {
+        let place = match self {
+            Self::Lines(lines) => lines.get(row).map(|line| format!("{file}:{line}")),
+            Self::Texts(texts) => texts.get(row).cloned(),
+        };
+        place.unwrap_or_else(|| file.to_owned())
+    }
+
+    /// Forgets the rows that are not kept.
+    pub(super) fn retain(&mut self, is_kept: impl Fn(usize) -> bool) {
+        let mut row = 0;
+        let mut next = || {
+            row += 1;
+            is_kept(row - 1)
+        };
+        match self {
+            Self::Lines(lines) => lines.retain(|_| next()),
+            Self::Texts(texts) => texts.retain(|_| next()),
+        }
+    }
 }
 
 /// An input row that could not become a canonical row.
@@ -116,6 +151,17 @@ pub struct Reject {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn places_stay_with_their_rows() {
+        let mut lines = Places::Lines(vec![2, 3, 5]);
+        lines.retain(|row| row != 1);
+        assert_eq!(lines, Places::Lines(vec![2, 5]));
+        assert_eq!(lines.of(1, "a.csv"), "a.csv:5");
+        assert_eq!(lines.of(2, "a.csv"), "a.csv");
+        let texts = Places::Texts(vec!["b.csv:7".to_owned()]);
+        assert_eq!(texts.of(0, "a.csv"), "b.csv:7");
+    }
 
     #[test]
     fn a_format_is_told_from_the_name() {

@@ -5,18 +5,9 @@ use trueup::lake::{Lake, Upsert, Writer, from_batches, table, to_batch, upsert};
 use trueup::model::Decimal;
 use trueup::model::signal::SignalRow;
 
-use crate::export::files_below;
-use crate::support::{World, assert_code, query_batches, sessions, url};
-
-const CONFIG: &str = r#"
-[[sources]]
-name = "events"
-kind = "files"
-role = "metering"
-path = "events/"
-without = ["customers", "subscriptions", "subscription_items", "meters", "prices", "bill_runs", "invoices",
-    "invoice_lines", "adjustments", "entity_links"]
-"#;
+use crate::support::{
+    EVENTS, World, assert_code, files_below, query_batches, sessions, stdout, url,
+};
 
 /// What the metering system says of a record on 2 March.
 fn measured(world: &World, quantity: &str) {
@@ -66,7 +57,7 @@ fn events(world: &World) -> Vec<Value> {
 
 #[test]
 fn a_signal_is_opened_seen_missed_resolved_and_comes_back() {
-    let world = World::new(CONFIG);
+    let world = World::new(EVENTS);
     measured(&world, "-3");
     export(&world, 4);
     detect(&world, 4, 0);
@@ -154,6 +145,45 @@ fn a_signal_is_opened_seen_missed_resolved_and_comes_back() {
     assert_eq!(events(&world), history);
 }
 
+#[test]
+fn a_record_that_is_mended_is_no_longer_shown_but_kept() {
+    let world = World::new(EVENTS);
+    let records = |second: &str| {
+        let header = "usage_id,customer_id,meter,quantity,occurred_at,recorded_at";
+        let moments = "2026-03-02T10:00:00Z,2026-03-02T10:00:05Z";
+        let rows = format!("u1,c1,api,-3,{moments}\nu2,c1,api,{second},{moments}\n");
+        world.write("events/usage_records.csv", &format!("{header}\n{rows}"));
+    };
+    let shown = || -> Vec<Value> {
+        let id = signal(&world)["signal_id"].as_str().unwrap().to_owned();
+        let output = world.run(&["signals", "show", &id, "--format", "json"]);
+        assert_code(&output, 0);
+        let shown: Value = serde_json::from_str(&stdout(&output)).unwrap();
+        let entities = shown["entities"].as_array().unwrap().iter();
+        entities
+            .filter(|row| row["role"] == "primary")
+            .map(|row| row["entity_id"].clone())
+            .collect()
+    };
+    records("-4");
+    export(&world, 4);
+    detect(&world, 4, 0);
+    assert_eq!(shown(), [json!("u1"), json!("u2")]);
+    records("4");
+    export(&world, 5);
+    detect(&world, 5, 0);
+    assert_eq!(shown(), [json!("u1")]);
+    let kept = "select entity_id, last_seen_at from signal_entities
+                where role = 'primary' order by entity_id";
+    assert_eq!(
+        world.rows(kept),
+        [
+            json!({"entity_id": "u1", "last_seen_at": noon(5)}),
+            json!({"entity_id": "u2", "last_seen_at": noon(4)})
+        ]
+    );
+}
+
 /// Writes the only signal as a person changed it.
 fn decide(world: &World, change: impl Fn(&mut SignalRow)) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -178,7 +208,7 @@ fn decide(world: &World, change: impl Fn(&mut SignalRow)) {
 
 #[test]
 fn what_a_person_decides_survives_the_next_run() {
-    let world = World::new(CONFIG);
+    let world = World::new(EVENTS);
     measured(&world, "-3");
     export(&world, 4);
     detect(&world, 4, 0);

@@ -60,6 +60,7 @@ cases_of! {
     tier_gap "tier-gap";
     tier_miscalculation "tier-miscalculation";
     unbilled_usage "unbilled-usage";
+    unpriced_usage "unpriced-usage";
     usage_after_end "usage-after-end";
     usage_mismatch "usage-mismatch";
     usage_spike "usage-spike";

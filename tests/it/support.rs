@@ -1,5 +1,6 @@
 //! What tests share: a lake in a temporary folder, the binary, and tables read back.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
@@ -10,6 +11,17 @@ use tempfile::TempDir;
 use trueup::lake::{Lake, TABLES, from_batches};
 use trueup::session::{Pinned, Resources, Sessions};
 use url::Url;
+
+/// A metering system that has usage records and nothing else.
+pub(crate) const EVENTS: &str = r#"
+[[sources]]
+name = "events"
+kind = "files"
+role = "metering"
+path = "events/"
+without = ["customers", "subscriptions", "subscription_items", "meters", "prices", "bill_runs", "invoices",
+    "invoice_lines", "adjustments", "entity_links"]
+"#;
 
 /// The repository.
 pub(crate) fn root() -> &'static Path {
@@ -108,4 +120,18 @@ pub(crate) async fn query_batches(lake: &Lake, query: &str) -> Vec<RecordBatch> 
         .register(&ctx)
         .unwrap();
     ctx.sql(query).await.unwrap().collect().await.unwrap()
+}
+
+/// Every file below a folder: what a commit would add to.
+pub(crate) fn files_below(dir: &Path) -> BTreeSet<PathBuf> {
+    let mut files = BTreeSet::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(files_below(&path));
+        } else {
+            files.insert(path);
+        }
+    }
+    files
 }

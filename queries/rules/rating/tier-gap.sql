@@ -1,4 +1,4 @@
--- Prices in force whose tiers or versions do not say what every quantity costs at every time.
+-- Prices in force whose terms, tiers or versions do not say what every quantity costs at every time.
 with versions as (
   select
     source,
@@ -41,7 +41,8 @@ faults as (
     j.effective_to, j.is_active, j.next_effective_from, j.item_count,
     f.fault,
     f.tier_number,
-    f.up_to
+    f.up_to,
+    f.missing
   from judged as j
   join price_faults as f
     on f.source = j.source and f.price_id = j.price_id and f.effective_from = j.effective_from
@@ -52,7 +53,8 @@ faults as (
     j.effective_to, j.is_active, j.next_effective_from, j.item_count,
     'overlapping_versions' as fault,
     cast(null as bigint) as tier_number,
-    cast(null as decimal(38, 12)) as up_to
+    cast(null as decimal(38, 12)) as up_to,
+    cast(null as varchar) as missing
   from judged as j
   where j.next_effective_from is not null
     and (j.effective_to is null or j.effective_to > j.next_effective_from)
@@ -62,7 +64,7 @@ faults as (
 latest as (
   select
     source, price_id, product_id, currency, charge_model, meter, unit, tiers, effective_from, effective_to, is_active,
-    next_effective_from, item_count, fault, tier_number, up_to,
+    next_effective_from, item_count, fault, tier_number, up_to, missing,
     count(*) over (partition by source, price_id, fault) as faulty_versions
   from faults
   qualify row_number() over (
@@ -89,6 +91,7 @@ select
   tiers,
   tier_number,
   up_to as tier_up_to,
+  missing,
   effective_from,
   effective_to,
   next_effective_from,

@@ -24,7 +24,7 @@ use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::record_batch::RecordBatch;
 
 use crate::sources::error::SourceError;
-use crate::sources::spec::{Decoded, Reject, TableSpec};
+use crate::sources::spec::{Decoded, Places, Reject, TableSpec};
 use marks::Marks;
 
 /// Column of a raw batch that holds the path of the file.
@@ -36,8 +36,10 @@ pub(super) const LINE_COLUMN: &str = "_line";
 pub(super) struct Input<'a> {
     /// The rows.
     pub(super) batch: &'a RecordBatch,
-    /// Where a row stands.
-    pub(super) origin: &'a dyn Fn(usize) -> String,
+    /// The file that places without one are in.
+    pub(super) file: &'a str,
+    /// Where the rows stand.
+    pub(super) places: Places,
     /// A row as it came.
     pub(super) raw: &'a dyn Fn(usize) -> String,
 }
@@ -66,38 +68,66 @@ pub fn canonicalise(
     source: &str,
     origin: &dyn Fn(usize) -> String,
 ) -> Result<Decoded, SourceError> {
-    let file = batch
-        .column_by_name(FILE_COLUMN)
-        .and_then(|array| cast(array, &DataType::Utf8).ok());
+    let places = stated(batch, origin)
+        .unwrap_or_else(|| Places::Texts((0..batch.num_rows()).map(origin).collect()));
+    decode_typed(batch, "", places, spec, source)
+}
+
+/// The same for rows that stand at these lines of a file.
+pub(super) fn canonicalise_lines(
+    batch: &RecordBatch,
+    file: &str,
+    lines: Vec<u64>,
+    spec: &TableSpec,
+    source: &str,
+) -> Result<Decoded, SourceError> {
+    let own = stated(batch, &|row| format!("{file}:{}", lines[row]));
+    let places = own.unwrap_or(Places::Lines(lines));
+    decode_typed(batch, file, places, spec, source)
+}
+
+/// The places that the columns `_file` and `_line` name, if there are any.
+fn stated(batch: &RecordBatch, otherwise: &dyn Fn(usize) -> String) -> Option<Places> {
+    let file = cast(batch.column_by_name(FILE_COLUMN)?, &DataType::Utf8).ok()?;
+    let file: &StringArray = file.as_string_opt::<i32>()?;
     let line = batch
         .column_by_name(LINE_COLUMN)
         .and_then(|array| cast(array, &DataType::Int64).ok());
-    let file: Option<&StringArray> = file.as_ref().and_then(|array| array.as_string_opt::<i32>());
     let line: Option<&Int64Array> = line
         .as_ref()
         .and_then(|array| array.as_primitive_opt::<Int64Type>());
-    let place = |row: usize| match file.filter(|file| file.is_valid(row)) {
-        None => origin(row),
-        Some(file) => match line.filter(|line| line.is_valid(row)) {
+    let place = |row: usize| {
+        if file.is_null(row) {
+            return otherwise(row);
+        }
+        match line.filter(|line| line.is_valid(row)) {
             None => file.value(row).to_owned(),
             Some(line) => format!("{}:{}", file.value(row), line.value(row)),
-        },
+        }
     };
+    Some(Places::Texts((0..batch.num_rows()).map(place).collect()))
+}
+
+fn decode_typed(
+    batch: &RecordBatch,
+    file: &str,
+    places: Places,
+    spec: &TableSpec,
+    source: &str,
+) -> Result<Decoded, SourceError> {
     let raw = |row: usize| attributes::row_as_json(batch, row);
-    decode(
-        &Input {
-            batch,
-            origin: &place,
-            raw: &raw,
-        },
-        spec,
-        source,
-    )
+    let input = Input {
+        batch,
+        file,
+        places,
+        raw: &raw,
+    };
+    decode(input, spec, source)
 }
 
 /// The same, for a reader that knows where its rows stand and how they looked.
 pub(super) fn decode(
-    input: &Input<'_>,
+    input: Input<'_>,
     spec: &TableSpec,
     source: &str,
 ) -> Result<Decoded, SourceError> {
@@ -106,7 +136,7 @@ pub(super) fn decode(
     let place = if rows == 0 {
         source.to_owned()
     } else {
-        (input.origin)(0)
+        input.places.of(0, input.file)
     };
     let site = Site {
         table: &spec.name,
@@ -132,10 +162,11 @@ pub(super) fn decode(
     checks::fill_usage_date(spec, &mut columns);
     checks::required(spec, &columns, &mut marks);
     checks::periods(spec, &columns, &mut marks);
-    if !marks.is_empty() {
-        let mask = BooleanArray::from_iter((0..rows).map(|row| Some(!marks.has(row))));
+    let kept = (!marks.is_empty())
+        .then(|| BooleanArray::from_iter((0..rows).map(|row| Some(!marks.has(row)))));
+    if let Some(kept) = &kept {
         for column in &mut columns {
-            *column = filter(column.as_ref(), &mask).map_err(|error| site.arrow(error))?;
+            *column = filter(column.as_ref(), kept).map_err(|error| site.arrow(error))?;
         }
     }
     let batch = RecordBatch::try_new(Arc::clone(&spec.schema), columns)
@@ -143,14 +174,19 @@ pub(super) fn decode(
     let rejects: Vec<Reject> = marks
         .into_rows()
         .map(|(row, code, reason)| Reject {
-            origin: (input.origin)(row),
+            origin: input.places.of(row, input.file),
             reason_code: code.to_owned(),
             reason,
             raw: (input.raw)(row),
         })
         .collect();
+    let mut places = input.places;
+    if let Some(kept) = &kept {
+        places.retain(|row| kept.value(row));
+    }
     Ok(Decoded {
         batch,
+        places,
         rejects,
         rows_read: rows as u64,
     })

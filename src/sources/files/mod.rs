@@ -23,17 +23,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::arrow::record_batch::RecordBatch;
 use object_store::ObjectStore;
 use object_store::path::Path;
 use tokio::sync::mpsc;
 
 use crate::sources::error::SourceError;
-use crate::sources::spec::{Decoded, InputFile, Reject, TableSpec};
+use crate::sources::spec::{Decoded, InputFile, TableSpec};
 
 pub use list::Listing;
-
-const RAW_BATCH_ROWS: usize = 8192;
 
 /// How one table is made from files that are not in the canonical layout.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,17 +39,6 @@ pub struct Mapping {
     pub files: Option<String>,
     /// The SELECT over the files as they are; `None` means that the columns are canonical.
     pub sql: Option<String>,
-}
-
-/// A file as it is, before the SQL of its mapping.
-#[derive(Clone, Debug)]
-pub struct RawFile {
-    /// Its own columns, then `_file` and `_line`.
-    pub schema: SchemaRef,
-    /// Its rows.
-    pub batches: Vec<RecordBatch>,
-    /// Lines that are no rows.
-    pub rejects: Vec<Reject>,
 }
 
 /// A folder of files.
@@ -129,20 +115,6 @@ impl FilesSource {
     /// columns; for JSON lines the whole file is scanned for keys.
     pub async fn raw_schema(&self, file: &InputFile) -> Result<SchemaRef, SourceError> {
         raw::schema(&self.store, file).await
-    }
-
-    /// A whole file as it is, in memory: for mapped files that fit there. Others are streamed.
-    pub async fn read_raw(&self, file: &InputFile) -> Result<RawFile, SourceError> {
-        let schema = self.raw_schema(file).await?;
-        let (sink, rows) = mpsc::channel(2);
-        let reading = self.stream_raw(file, &schema, RAW_BATCH_ROWS, sink);
-        let (outcome, (batches, rejects)) = tokio::join!(reading, raw::gather(rows));
-        outcome?;
-        Ok(RawFile {
-            schema,
-            batches,
-            rejects,
-        })
     }
 
     /// Reads a file as it is and sends its batches, in the columns of `schema`: that of

@@ -11,7 +11,6 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::record_batch::RecordBatch;
 use object_store::ObjectStore;
-use tokio::sync::mpsc;
 
 use super::batch::{TextBatch, text_schema};
 use super::csv::CsvFile;
@@ -20,7 +19,7 @@ use super::open::{read_error, unpack};
 use super::read::{HandOn, Opened, open_file};
 use crate::sources::decode::{FILE_COLUMN, LINE_COLUMN};
 use crate::sources::error::SourceError;
-use crate::sources::spec::{Decoded, InputFile, Reject};
+use crate::sources::spec::{Decoded, InputFile, Places};
 
 /// The columns of a file, plus `_file` and `_line`.
 pub(super) async fn schema(
@@ -93,12 +92,12 @@ pub(super) fn read(
         Opened::Parquet(mut file) => {
             let mut before = 0;
             while let Some(batch) = file.next_batch()? {
-                let lines = (before + 1..).take(batch.num_rows());
-                let rows = placed(&batch, lines, path, schema)?;
-                before += batch.num_rows() as u64;
-                let rows_read = rows.num_rows() as u64;
+                let rows_read = batch.num_rows() as u64;
+                let lines: Vec<u64> = (before + 1..=before + rows_read).collect();
+                before += rows_read;
                 hand_on(Decoded {
-                    batch: rows,
+                    batch: placed(&batch, lines.iter().copied(), path, schema)?,
+                    places: Places::Lines(lines),
                     rejects: Vec::new(),
                     rows_read,
                 })?;
@@ -108,23 +107,12 @@ pub(super) fn read(
     Ok(())
 }
 
-/// All batches and rejects of a reading. An error among them ends it; the reader returns it too.
-pub(super) async fn gather(
-    mut rows: mpsc::Receiver<Result<Decoded, SourceError>>,
-) -> (Vec<RecordBatch>, Vec<Reject>) {
-    let (mut batches, mut rejects) = (Vec::new(), Vec::new());
-    while let Some(Ok(decoded)) = rows.recv().await {
-        rejects.extend(decoded.rejects);
-        batches.push(decoded.batch);
-    }
-    (batches, rejects)
-}
-
 fn text_rows(text: TextBatch, path: &str, schema: &SchemaRef) -> Result<Decoded, SourceError> {
     let batch = placed(&text.batch, text.lines.iter().copied(), path, schema)?;
     let rows_read = batch.num_rows() as u64 + text.rejects.len() as u64;
     Ok(Decoded {
         batch,
+        places: Places::Lines(text.lines),
         rejects: text.rejects,
         rows_read,
     })

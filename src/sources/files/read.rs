@@ -15,9 +15,9 @@ use super::csv::CsvFile;
 use super::jsonl::{JsonlFile, OtherKeys};
 use super::open::{open, read_error, unpack};
 use super::parquet::ParquetFile;
-use crate::sources::decode::{Input, canonicalise, decode};
+use crate::sources::decode::{Input, canonicalise_lines, decode};
 use crate::sources::error::SourceError;
-use crate::sources::spec::{Compression, Decoded, Format, InputFile, TableSpec};
+use crate::sources::spec::{Compression, Decoded, Format, InputFile, Places, TableSpec};
 
 /// A file of the store, ready to be read on a blocking thread.
 pub(super) enum Opened {
@@ -127,9 +127,10 @@ pub(super) fn canonical(
             known_columns(file.schema(), path, spec)?;
             let mut before = 0;
             while let Some(batch) = file.next_batch()? {
-                let origin = |row: usize| format!("{path}:{}", before + row + 1);
-                hand_on(canonicalise(&batch, spec, name, &origin)?)?;
-                before += batch.num_rows();
+                let rows = batch.num_rows() as u64;
+                let lines = (before + 1..=before + rows).collect();
+                hand_on(canonicalise_lines(&batch, path, lines, spec, name)?)?;
+                before += rows;
             }
         }
     }
@@ -137,19 +138,20 @@ pub(super) fn canonical(
 }
 
 fn decode_text(
-    text: TextBatch,
+    mut text: TextBatch,
     name: &str,
     path: &str,
     spec: &TableSpec,
 ) -> Result<Decoded, SourceError> {
-    let origin = |row: usize| format!("{path}:{}", text.lines[row]);
+    let places = Places::Lines(std::mem::take(&mut text.lines));
     let raw = |row: usize| text.raw(row);
     let input = Input {
         batch: &text.batch,
-        origin: &origin,
+        file: path,
+        places,
         raw: &raw,
     };
-    let mut decoded = decode(&input, spec, name)?;
+    let mut decoded = decode(input, spec, name)?;
     decoded.rows_read += text.rejects.len() as u64;
     decoded.rejects.extend(text.rejects);
     Ok(decoded)

@@ -316,14 +316,13 @@ async fn a_raw_parquet_file_keeps_its_types() {
     let file = only_file(&source).await;
     let schema = source.raw_schema(&file).await.unwrap();
     assert_eq!(schema.field(1).data_type(), &DataType::Decimal128(10, 2));
-    let raw = source.read_raw(&file).await.unwrap();
-    assert_eq!((raw.schema, raw.rejects.len()), (schema, 0));
-    assert_eq!(raw.batches[0].num_rows(), 3);
-    assert_eq!(
-        raw.batches[0]
-            .column(4)
-            .as_primitive::<Int64Type>()
-            .values(),
-        &[1, 2, 3]
-    );
+    let (sink, rows) = mpsc::channel(1);
+    let reading = source.stream_raw(&file, &schema, 100, sink);
+    let (outcome, decoded) = tokio::join!(reading, collect(rows));
+    outcome.unwrap();
+    assert_eq!((decoded.len(), decoded[0].rejects.len()), (1, 0));
+    let batch = &decoded[0].batch;
+    assert_eq!((batch.schema(), batch.num_rows()), (schema, 3));
+    let lines: &Int64Array = batch.column(4).as_primitive::<Int64Type>();
+    assert_eq!(lines.values(), &[1, 2, 3]);
 }

@@ -11,8 +11,8 @@ use serde_json::json;
 use trueup::lake::{Lake, LakeError, MaintenancePlan, Outcome, to_batch};
 use url::Url;
 
-use super::{Place, customer, def, fields_of, files, usage};
-use crate::support::url;
+use super::{Place, customer, def, fields_of, usage};
+use crate::support::{files_below, url};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_older_table_gains_the_columns_it_lacks_and_keeps_its_rows() {
@@ -100,7 +100,7 @@ async fn a_corrupt_log_is_an_error_and_never_an_empty_table() {
     let place = Place::new().await;
     place.put("customers", &[customer("a", "Ann", None)]).await;
     std::fs::write(place.log("customers", 0), "not a log").unwrap();
-    let before = files(place.dir.path());
+    let before = files_below(place.dir.path());
     let lake = Lake::open(&url(place.dir.path())).await.unwrap();
     let existing = lake.existing(def("customers")).await.map(|_| ());
     let opened = lake.table(def("customers")).await.map(|_| ());
@@ -114,7 +114,7 @@ async fn a_corrupt_log_is_an_error_and_never_an_empty_table() {
         );
         assert!(refused, "{result:?}");
     }
-    assert_eq!(files(place.dir.path()), before);
+    assert_eq!(files_below(place.dir.path()), before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -140,7 +140,7 @@ async fn a_maintenance_plan_names_the_tables_and_changes_nothing() {
         .await;
     place.put("customers", &[customer("a", "Ann", None)]).await;
     place.put("customers", &[customer("b", "Bob", None)]).await;
-    let before = files(place.dir.path());
+    let before = files_below(place.dir.path());
     let plan = place
         .lake
         .maintenance_plan(Duration::days(30))
@@ -161,5 +161,5 @@ async fn a_maintenance_plan_names_the_tables_and_changes_nothing() {
         },
     ];
     assert_eq!(plan, expected);
-    assert_eq!(files(place.dir.path()), before);
+    assert_eq!(files_below(place.dir.path()), before);
 }

@@ -1,0 +1,52 @@
+//! `trueup sql`: answers in every format, and nothing that changes the lake.
+
+use super::piped;
+use crate::support::{assert_code, stderr, stdout};
+
+#[test]
+fn sql_answers_in_every_format_and_changes_nothing() {
+    let ask = |query: &str, format: &str| {
+        piped(&["sql", "--lake", "lake", query, "--format", format], "")
+    };
+    let query = "select 1 as a, 'b' as c";
+    assert_eq!(stdout(&ask(query, "json")), "{\"a\":1,\"c\":\"b\"}\n");
+    assert_eq!(stdout(&ask(query, "csv")), "a,c\n1,b\n");
+    let table = stdout(&ask(query, "table"));
+    assert_eq!(table.lines().nth(1), Some("| a | c |"), "{table}");
+    assert_eq!(
+        stdout(&ask("select count(*) as n from signals", "json")),
+        "{\"n\":0}\n"
+    );
+    // What rules build on is there as well, with the values that rules have.
+    let views = trueup::rules::embedded().unwrap().views;
+    let sources = views
+        .iter()
+        .map(|view| format!("select source from {}", view.name));
+    let all = sources.collect::<Vec<_>>().join(" union all ");
+    let query = format!("select count(*) as n from ({all}) where $window_start < $as_of");
+    let counted = ask(&query, "json");
+    assert_code(&counted, 0);
+    assert_eq!(stdout(&counted), "{\"n\":0}\n");
+    for query in [
+        "insert into meters (source, meter) values ('a', 'b')",
+        "create table x as select 1",
+        "copy (select 1) to 'x.csv'",
+        "drop table signals",
+        "set datafusion.execution.batch_size = 1",
+        "select 1; select 2",
+        "select nothing",
+    ] {
+        let output = ask(query, "json");
+        assert_code(&output, 2);
+        assert!(
+            stdout(&output).is_empty() && !stderr(&output).is_empty(),
+            "{query}"
+        );
+    }
+    let piped_in = piped(
+        &["sql", "--lake", "lake"],
+        "select 1 as a;\nselect 2\n as a;\nselect b;\nselect 3 as a;\n",
+    );
+    assert_code(&piped_in, 2);
+    assert_eq!(stdout(&piped_in), "{\"a\":1}\n{\"a\":2}\n");
+}
