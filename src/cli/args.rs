@@ -1,8 +1,11 @@
 //! What can be typed. Plain data: nothing is opened or checked here beyond its form.
 
+use chrono::NaiveDate;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::model::Severity;
+use crate::rules::Stage;
 
 /// Finds usage-billing errors before an invoice reaches a customer.
 #[derive(Debug, Parser)]
@@ -97,12 +100,18 @@ pub(super) enum Command {
     /// List signals or show one
     #[command(subcommand)]
     Signals(SignalsCommand),
-    /// List, show, check and test rules
+    /// Why a signal is there: what was billed, what was due, the change between them, what to do
+    #[command(after_help = "Example: trueup explain sig_0f3a --format table")]
+    Explain(ExplainArgs),
+    /// List, show, check and test rules, and begin new ones
     #[command(subcommand)]
     Rules(RulesCommand),
     /// What should this cost? A price and quantities in, amounts with their tiers out
     #[command(after_help = RATE_HELP)]
     Rate(RateArgs),
+    /// Make a billing world with known errors, of any size
+    #[command(after_help = "Example: trueup simulate --out world --subscriptions 500 --seed 7")]
+    Simulate(SimulateArgs),
     /// Read-only SQL over every table of the lake and the views of rules; without a query, a prompt
     #[command(
         after_help = "Example: trueup sql \"select severity, count(*) from signals group by 1\"\n\n\
@@ -214,6 +223,16 @@ pub(super) struct ShowArgs {
     pub(super) entities: usize,
 }
 
+/// `explain`
+#[derive(Debug, Args)]
+pub(super) struct ExplainArgs {
+    /// The signal's id, or enough of its beginning
+    pub(super) signal: String,
+    /// Show so many affected records
+    #[arg(long, default_value_t = 20)]
+    pub(super) records: usize,
+}
+
 /// `rules …`
 #[derive(Debug, Subcommand)]
 pub(super) enum RulesCommand {
@@ -231,6 +250,79 @@ pub(super) enum RulesCommand {
         /// Rule ids
         rules: Vec<String>,
     },
+    /// Write the three files of a new rule: one that runs, to be rewritten
+    #[command(after_help = "Example: trueup rules new large-refund --stage invoice")]
+    New(NewRuleArgs),
+    /// What a rule would have raised, day by day, on what was known then; writes nothing
+    #[command(after_help = BACKTEST_HELP)]
+    Backtest(ReplayArgs),
+    /// The same for several values of one parameter: what each would have raised
+    #[command(
+        after_help = "Example: trueup rules calibrate usage-spike --param z --values 3,4,6 \
+            --from 2026-05-01 --to 2026-06-01"
+    )]
+    Calibrate(CalibrateArgs),
+}
+
+const BACKTEST_HELP: &str = "\
+Example: trueup rules backtest negative-usage --from 2026-05-01 --to 2026-06-01 \
+--set allow_corrections=true
+
+--set without a dot in its key gives a parameter of the rule another value.";
+
+/// `rules backtest`
+#[derive(Debug, Args)]
+pub(super) struct ReplayArgs {
+    /// The rule's id
+    #[arg(value_name = "ID")]
+    pub(super) rule: String,
+    /// The first day
+    #[arg(long, value_name = "DATE")]
+    pub(super) from: NaiveDate,
+    /// The day after the last
+    #[arg(long, value_name = "DATE")]
+    pub(super) to: NaiveDate,
+    /// Only this source
+    #[arg(long)]
+    pub(super) source: Option<String>,
+}
+
+/// `rules calibrate`
+#[derive(Debug, Args)]
+pub(super) struct CalibrateArgs {
+    /// Rule and days.
+    #[command(flatten)]
+    pub(super) replay: ReplayArgs,
+    /// The parameter
+    #[arg(long, value_name = "NAME")]
+    pub(super) param: String,
+    /// Its values, separated by commas
+    #[arg(
+        long,
+        required = true,
+        value_delimiter = ',',
+        allow_hyphen_values = true
+    )]
+    pub(super) values: Vec<String>,
+}
+
+/// `rules new`
+#[derive(Debug, Args)]
+pub(super) struct NewRuleArgs {
+    /// Its id: lower-case words and digits joined by `-`
+    #[arg(value_name = "ID")]
+    pub(super) rule: String,
+    /// Where on the way from usage to invoice it looks
+    #[arg(long, value_parser = stage_parser())]
+    pub(super) stage: Stage,
+    /// The folder of your rules
+    #[arg(long, default_value = "rules/")]
+    pub(super) dir: std::path::PathBuf,
+}
+
+fn stage_parser() -> impl TypedValueParser<Value = Stage> {
+    PossibleValuesParser::new(Stage::ALL.iter().map(|stage| stage.as_str()))
+        .try_map(|word| Stage::named(&word).ok_or("not a stage"))
 }
 
 /// `rate`
@@ -245,6 +337,56 @@ pub(super) struct RateArgs {
     /// Read JSON lines from stdin, write one line for each
     #[arg(long, conflicts_with_all = ["price", "quantities"])]
     pub(super) batch: bool,
+}
+
+/// `simulate`
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct SimulateArgs {
+    #[command(subcommand)]
+    pub(super) command: Option<SimulateCommand>,
+    /// The folder to write; it must not hold a world yet
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<std::path::PathBuf>,
+    /// Subscriptions
+    #[arg(long, default_value_t = 1000)]
+    pub(super) subscriptions: u64,
+    /// Months of usage and invoices
+    #[arg(long, default_value_t = 6)]
+    pub(super) months: u32,
+    /// The same seed makes the same world
+    #[arg(long, default_value_t = 1)]
+    pub(super) seed: u64,
+    /// Only these errors, separated by commas; all where not given
+    #[arg(long, value_delimiter = ',', value_name = "ID")]
+    pub(super) faults: Vec<String>,
+    /// No errors at all
+    #[arg(long, conflicts_with = "faults")]
+    pub(super) clean: bool,
+}
+
+/// `simulate …`
+#[derive(Debug, Subcommand)]
+pub(super) enum SimulateCommand {
+    /// How much of what is known to be wrong a run found
+    #[command(
+        after_help = "Example: trueup simulate score --labels world/labels.jsonl --lake world/lake"
+    )]
+    Score(ScoreArgs),
+}
+
+/// `simulate score`
+#[derive(Debug, Args)]
+pub(super) struct ScoreArgs {
+    /// What was made wrong, one file for each world
+    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
+    pub(super) labels: Vec<std::path::PathBuf>,
+    /// The lakes of the runs over those worlds, in the same order
+    #[arg(long, value_name = "URL", required = true, num_args = 1..)]
+    pub(super) lake: Vec<String>,
+    /// Writes the tables into this Markdown page
+    #[arg(long, value_name = "FILE")]
+    pub(super) markdown: Option<std::path::PathBuf>,
 }
 
 /// `sql`

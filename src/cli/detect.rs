@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::args::{DetectArgs, Global};
+use super::between::{explained, remediations};
 use super::context::{Context, configuration, rules};
 use super::export::source;
 use super::output::rows;
@@ -17,7 +18,6 @@ use crate::derive::refresh;
 use crate::detect::{Depth, Detection, Request, RuleOutcome, World, check, detect as detect_all};
 use crate::lake::{Upsert, Writer, table, to_batch, upsert};
 use crate::model::{Decimal, RuleRunRow, Run, Verdict};
-use crate::remediate::{Case, steps};
 use crate::rules::RuleSet;
 use crate::signals::{
     Exchange, Grouped, Moment, Observed, Results, Transition, entities, group, load, lookup,
@@ -86,7 +86,8 @@ pub(super) async fn judge(
     scope: Scope<'_>,
     bars: &Bars,
 ) -> Result<Outcome, Failure> {
-    let detection = ask(context, run, set, scope, bars).await?;
+    let mut detection = ask(context, run, set, scope, bars).await?;
+    explained(context, set, &mut detection).await?;
     let grouped = form(context, &detection)?;
     let moment = Moment {
         run_id: &run.id,
@@ -106,21 +107,7 @@ pub(super) async fn judge(
             entities(group, &known, platform, moment)
         })
         .collect();
-    let remediations = groups()
-        .filter_map(|group| {
-            let leading = group.leading()?;
-            let amount = group.impact.zip(group.currency.as_deref());
-            let (signal_id, rule) = (group.signal_id.as_str(), group.rule);
-            Some(steps(Case {
-                signal_id,
-                rule,
-                leading,
-                amount,
-                as_of: run.as_of,
-            }))
-        })
-        .flatten()
-        .collect();
+    let remediations = remediations(&grouped, run.as_of);
     let rule_runs = rule_runs(context, run, &detection.outcomes, &grouped)?;
     let results = Results {
         grouped: &grouped,
@@ -340,7 +327,8 @@ async fn dry_run(
     scope: Scope<'_>,
     bars: &Bars,
 ) -> Result<Exit, Failure> {
-    let detection = ask(context, run, set, scope, bars).await?;
+    let mut detection = ask(context, run, set, scope, bars).await?;
+    explained(context, set, &mut detection).await?;
     let grouped = form(context, &detection)?;
     let failed = |error: crate::signals::SignalsError| Failure::of(Exit::Failed, &error);
     let known = load(&context.lake, &context.sessions.session())

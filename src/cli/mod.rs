@@ -3,9 +3,12 @@
 //! clap's types and all printing stay in this module; work is done by the stages.
 
 mod args;
+mod backtest;
+mod between;
 mod context;
 mod detect;
 pub mod exit;
+mod explain;
 mod export;
 mod init;
 mod maintain;
@@ -15,6 +18,7 @@ mod rate;
 mod rules;
 mod run;
 mod signals;
+mod simulate;
 mod sql;
 mod summary;
 
@@ -97,8 +101,10 @@ async fn dispatch(cli: Cli, now: DateTime<Utc>) -> Result<Exit, Failure> {
         Command::Export(args) => export::export(&global, &args, now).await,
         Command::Detect(args) => detect::detect(&global, &args, now).await,
         Command::Signals(command) => signals::signals(&global, &command, now).await,
-        Command::Rules(command) => rules::rules(&global, &command).await,
+        Command::Explain(args) => explain::explain(&global, &args, now).await,
+        Command::Rules(command) => rules::rules(&global, &command, now).await,
         Command::Rate(args) => rate::rate(&global, &args),
+        Command::Simulate(args) => simulate::simulate(&global, &args, now).await,
         Command::Sql(args) => sql::sql(&global, &args, now).await,
         Command::Maintain(args) => maintain::maintain(&global, &args, now).await,
     }

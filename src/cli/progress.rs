@@ -26,11 +26,23 @@ impl Bars {
     /// Rule so many of so many.
     pub(super) fn rule(&self, done: usize, of: usize, rule: &str) {
         tracing::info!(rule, done, of, "judging");
+        let template = "{msg:28} [{bar:30}] {pos}/{len} rules";
+        self.step(done, of, rule, template);
+    }
+
+    /// Day so many of so many.
+    pub(super) fn day(&self, done: usize, of: usize, day: &str) {
+        tracing::info!(day, done, of, "judging");
+        let template = "{msg:28} [{bar:30}] {pos}/{len} days";
+        self.step(done, of, day, template);
+    }
+
+    fn step(&self, done: usize, of: usize, what: &str, template: &str) {
         self.with(|bar| {
             if bar.length() != Some(of as u64) || done == 0 {
-                *bar = self.new_bar(of as u64, "{msg:28} [{bar:30}] {pos}/{len} rules");
+                *bar = self.new_bar(of as u64, template);
             }
-            bar.set_message(rule.to_owned());
+            bar.set_message(what.to_owned());
             bar.set_position(done as u64);
         });
     }

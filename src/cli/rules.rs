@@ -1,31 +1,58 @@
 //! `trueup rules`: rules as code.
 
+use std::io::Write;
+use std::path::Path;
+
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use super::args::{Format, Global, RulesCommand};
+use super::args::{Format, Global, NewRuleArgs, RulesCommand};
+use super::backtest::{backtest, calibrate};
 use super::context::{configuration, rules as load_rules, sessions};
 use super::output::{format, rows, say, write};
 use super::{Exit, Failure};
 use crate::config::{Config, Overrides};
 use crate::detect::{Depth, cases, check};
+use crate::explain::explain_findings;
 use crate::model::span::format_span;
 use crate::model::text::nearest;
-use crate::rules::{Rule, RuleSet, lint};
+use crate::rules::{Rule, RuleSet, lint, retired, stages, starter};
 
-pub(super) async fn rules(global: &Global, command: &RulesCommand) -> Result<Exit, Failure> {
-    let config = settings(global)?;
-    let set = load_rules(&config).await?;
+pub(super) async fn rules(
+    global: &Global,
+    command: &RulesCommand,
+    now: DateTime<Utc>,
+) -> Result<Exit, Failure> {
     match command {
-        RulesCommand::List => list(global, &set),
-        RulesCommand::Show { rule } => show(global, find(&set, rule)?),
-        RulesCommand::Check => check_all(global, &config, &set).await,
+        RulesCommand::List => {
+            let (_, set) = configured(global).await?;
+            list(global, &set)
+        }
+        RulesCommand::Show { rule } => {
+            let (_, set) = configured(global).await?;
+            show(global, find(&set, rule)?)
+        }
+        RulesCommand::Check => {
+            let (config, set) = configured(global).await?;
+            check_all(global, &config, &set).await
+        }
+        RulesCommand::New(args) => begin(global, settings(global)?, args).await,
         RulesCommand::Test { rules } => {
+            let (config, set) = configured(global).await?;
             for id in rules {
                 find(&set, id)?;
             }
             test(global, &config, &set, rules).await
         }
+        RulesCommand::Backtest(args) => backtest(global, args, now).await,
+        RulesCommand::Calibrate(args) => calibrate(global, args, now).await,
     }
+}
+
+async fn configured(global: &Global) -> Result<(Config, RuleSet), Failure> {
+    let config = settings(global)?;
+    let set = load_rules(&config).await?;
+    Ok((config, set))
 }
 
 /// The configuration if there is one: the embedded rules can be looked at without.
@@ -33,7 +60,7 @@ fn settings(global: &Global) -> Result<Config, Failure> {
     let env = crate::config::environment();
     let has_file = global.config.is_some()
         || env(crate::config::CONFIG_VARIABLE).is_some()
-        || std::path::Path::new(crate::config::DEFAULT_FILE).exists();
+        || Path::new(crate::config::DEFAULT_FILE).exists();
     if has_file {
         return configuration(global);
     }
@@ -201,7 +228,8 @@ async fn test(
     set: &RuleSet,
     only: &[String],
 ) -> Result<Exit, Failure> {
-    let results = cases::run_all(set, only, &sessions(config)?).await;
+    let sessions = sessions(config)?;
+    let results = cases::run_all(set, only, &sessions, explain_findings).await;
     let failed: Vec<&String> = results
         .values()
         .filter_map(|result| result.as_ref().err())
@@ -220,4 +248,91 @@ async fn test(
         Exit::Usage,
         format!("cases failed:\n{}", texts.join("\n\n")),
     ))
+}
+
+/// Writes the files of a new rule; nothing that is there is overwritten.
+async fn begin(global: &Global, mut config: Config, args: &NewRuleArgs) -> Result<Exit, Failure> {
+    let refuse = |reason: String| Failure::new(Exit::Usage, reason);
+    let id = &args.rule;
+    let files = starter(id, args.stage).map_err(|error| refuse(error.to_string()))?;
+    if args.dir.to_string_lossy().contains("://") {
+        let reason = "--dir: a rule is written into a local folder; copy it from there";
+        return Err(refuse(reason.to_owned()));
+    }
+    let retired = retired().map_err(Failure::internal)?;
+    if let Some(reason) = retired.get(id) {
+        let text = format!("`{id}` was a rule once, and its id is not used again: {reason}");
+        return Err(refuse(text));
+    }
+    let dirs = config.rules.dirs.clone();
+    // A folder that is still without rules, as before the first one, holds no id that could be taken.
+    config
+        .rules
+        .dirs
+        .retain(|dir| dir.contains("://") || holds_a_file(Path::new(dir)));
+    let set = load_rules(&config).await?;
+    if set.ids().any(|known| known == id.as_str()) {
+        let place = set
+            .rule(id)
+            .map_or("switched off", |rule| rule.sql_origin.as_str());
+        return Err(refuse(format!("there is a rule `{id}` already: {place}")));
+    }
+    let mut taken = stages().iter().flat_map(|stage| {
+        let folder = args.dir.join(stage.as_str());
+        ["sql", "toml", "slt"].map(|kind| folder.join(format!("{id}.{kind}")))
+    });
+    if let Some(path) = taken.find(|path| path.exists()) {
+        let text = format!(
+            "{} is there already; nothing is overwritten",
+            path.display()
+        );
+        return Err(refuse(text));
+    }
+    for file in &files {
+        let path = args.dir.join(&file.path);
+        create(&path, &file.text)
+            .map_err(|error| refuse(format!("{}: {error}", path.display())))?;
+    }
+    let written = std::fs::canonicalize(&args.dir).ok();
+    let is_known = dirs
+        .iter()
+        .any(|dir| written.is_some() && std::fs::canonicalize(dir).ok() == written);
+    say(global, &next_steps(args, is_known));
+    Ok(Exit::Done)
+}
+
+fn holds_a_file(folder: &Path) -> bool {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .map(|entry| entry.path())
+        .any(|path| path.is_file() || holds_a_file(&path))
+}
+
+fn create(path: &Path, text: &str) -> std::io::Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    // Refused by the file system itself, so that two at once cannot overwrite each other.
+    std::fs::File::create_new(path)?.write_all(text.as_bytes())
+}
+
+fn next_steps(args: &NewRuleArgs, is_known: bool) -> String {
+    let (id, dir) = (&args.rule, args.dir.display());
+    let base = args.dir.join(args.stage.as_str()).join(id);
+    let base = base.display();
+    let mut steps = vec![
+        "put your question, its meaning and its cases into the three files".to_owned(),
+        "trueup rules check".to_owned(),
+        format!("trueup rules test {id}"),
+        format!("trueup detect --rule {id} --dry-run"),
+    ];
+    if !is_known {
+        let step = format!("name the folder in trueup.toml, under [rules]: dirs = [\"{dir}\"]");
+        steps.insert(0, step);
+    }
+    let steps = (1..)
+        .zip(steps)
+        .map(|(at, step)| format!("\n  {at}. {step}"));
+    let steps: String = steps.collect();
+    format!("wrote {base}.sql, .toml and .slt: a rule that runs as it is. Next:{steps}")
 }

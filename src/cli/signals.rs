@@ -54,26 +54,29 @@ async fn list(global: &Global, context: &Context, args: &ListArgs) -> Result<Exi
     Ok(Exit::Done)
 }
 
-fn money(amount: Option<Decimal>, unit: Option<&str>) -> String {
+pub(super) fn money(amount: Option<Decimal>, unit: Option<&str>) -> String {
     let amount = amount.map(|amount| amount.to_string()).unwrap_or_default();
     format!("{amount} {}", unit.unwrap_or_default())
         .trim()
         .to_owned()
 }
 
-async fn show(global: &Global, context: &Context, args: &ShowArgs) -> Result<Exit, Failure> {
+/// The signal of that id, or of that beginning of one.
+pub(super) async fn find(context: &Context, id: &str) -> Result<Shown, Failure> {
     let session = context.sessions.session();
-    let found = show_signal(&context.lake, &session, &args.signal)
-        .await
-        .map_err(failed)?;
-    let shown = found.map_err(|matching| {
+    let found = show_signal(&context.lake, &session, id).await;
+    found.map_err(failed)?.map_err(|matching| {
         let reason = if matching.is_empty() {
-            format!("there is no signal `{}`", args.signal)
+            format!("there is no signal `{id}`")
         } else {
-            format!("`{}` may be any of {}", args.signal, matching.join(", "))
+            format!("`{id}` may be any of {}", matching.join(", "))
         };
         Failure::new(Exit::Usage, reason)
-    })?;
+    })
+}
+
+async fn show(global: &Global, context: &Context, args: &ShowArgs) -> Result<Exit, Failure> {
+    let shown = find(context, &args.signal).await?;
     if format(global) == Format::Table {
         write(&people(&shown, args.entities))?;
     } else {

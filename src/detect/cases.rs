@@ -2,7 +2,8 @@
 //!
 //! The script inserts rows and queries `findings`, the rule itself as it runs in production: the same
 //! text, the same parameters, the same views. `set as_of = '…'`, `set param.NAME = '…'` and `reset`
-//! are ours; everything else is plain SQL.
+//! are ours; everything else is plain SQL. A rule that is explained has its explanations in `findings`
+//! too, made by the stage that the caller hands in.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,12 +16,14 @@ use datafusion::arrow::util::display::array_value_to_string;
 use datafusion::datasource::MemTable;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::prelude::{DataFrame, SessionContext};
+use futures::future::BoxFuture;
 use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType, Runner};
 
 use super::evaluate::{parameters, window};
+use super::explained;
 use super::world::register_sources;
 use crate::lake::{TABLES, Zone};
-use crate::model::Decimal;
+use crate::model::{Decimal, Finding};
 use crate::rules::{Rule, RuleSet};
 use crate::session::{Parameters, Sessions, plan_read_only};
 
@@ -29,20 +32,30 @@ const SOURCES: &[(&str, &str, &str)] = &[
     ("billing", "billing", "stripe"),
     ("metering", "metering", "metering"),
 ];
-const DUPLICATES: &str = include_str!("../../queries/derived/usage_duplicates.sql");
-const RECORDS: &str = include_str!("../../queries/derived/records.sql");
-const DAILY: &str = include_str!("../../queries/derived/usage_daily.sql");
+pub(super) const DUPLICATES: &str = include_str!("../../queries/derived/usage_duplicates.sql");
+pub(super) const RECORDS: &str = include_str!("../../queries/derived/records.sql");
+pub(super) const DAILY: &str = include_str!("../../queries/derived/usage_daily.sql");
+
+/// The stage that explains the findings of a rule, over the tables of a session.
+pub type Explainer = for<'a> fn(
+    &'a SessionContext,
+    &'a RuleSet,
+    &'a Rule,
+    DateTime<Utc>,
+    Vec<Finding>,
+) -> BoxFuture<'a, Result<Vec<Finding>>>;
 
 /// Runs a rule's cases; the error says which line, what was expected and what came.
 pub async fn run(
     rule: &Rule,
     rules: &RuleSet,
     sessions: &Sessions,
+    explain: Explainer,
 ) -> std::result::Result<(), String> {
     let Some(script) = &rule.cases else {
         return Err(format!("{}: the rule has no cases", rule.cases_origin()));
     };
-    let mut runner = Runner::new(|| async { CaseDb::new(rule, rules, sessions) });
+    let mut runner = Runner::new(|| async { CaseDb::new(rule, rules, sessions, explain) });
     let origin = rule.cases_origin();
     let result = runner.run_script_with_name_async(script, origin).await;
     result.map_err(|error| error.display(false).to_string())
@@ -52,6 +65,7 @@ struct CaseDb<'a> {
     rule: Rule,
     rules: &'a RuleSet,
     sessions: &'a Sessions,
+    explain: Explainer,
     ctx: SessionContext,
     as_of: DateTime<Utc>,
     defaults: Rule,
@@ -60,7 +74,12 @@ struct CaseDb<'a> {
 }
 
 impl<'a> CaseDb<'a> {
-    fn new(rule: &Rule, rules: &'a RuleSet, sessions: &'a Sessions) -> Result<Self> {
+    fn new(
+        rule: &Rule,
+        rules: &'a RuleSet,
+        sessions: &'a Sessions,
+        explain: Explainer,
+    ) -> Result<Self> {
         // Cases state what the rule does by itself, whatever is configured.
         let mut rule = rule.clone();
         for param in rule.params.values_mut() {
@@ -71,6 +90,7 @@ impl<'a> CaseDb<'a> {
             defaults: rule,
             rules,
             sessions,
+            explain,
             ctx: empty_world(sessions)?,
             as_of: moment(AS_OF)?,
             is_derived: false,
@@ -145,7 +165,25 @@ impl<'a> CaseDb<'a> {
         let findings = plan_read_only(&self.ctx, &self.rule.sql).await?;
         self.table("findings", findings.with_param_values(bound.values())?)
             .await?;
+        if self.rule.explain.is_some() {
+            self.explain_findings().await?;
+        }
         self.is_derived = true;
+        Ok(())
+    }
+
+    /// What a run does with the findings between detecting and grouping them.
+    async fn explain_findings(&self) -> Result<()> {
+        let found = self.ctx.table("findings").await?.collect().await?;
+        if found.iter().all(|batch| batch.num_rows() == 0) {
+            return Ok(());
+        }
+        let findings = explained::findings(&found)?;
+        let (ctx, rule) = (&self.ctx, &self.rule);
+        let findings = (self.explain)(ctx, self.rules, rule, self.as_of, findings).await?;
+        let table = explained::table(&found, &findings)?;
+        self.ctx.deregister_table("findings")?;
+        self.ctx.register_table("findings", Arc::new(table))?;
         Ok(())
     }
 
@@ -242,11 +280,16 @@ fn cell(column: &dyn Array, row: usize) -> Result<String> {
 pub type CaseResults = BTreeMap<String, std::result::Result<(), String>>;
 
 /// Runs the cases of all rules, or of those named.
-pub async fn run_all(rules: &RuleSet, only: &[String], sessions: &Sessions) -> CaseResults {
+pub async fn run_all(
+    rules: &RuleSet,
+    only: &[String],
+    sessions: &Sessions,
+    explain: Explainer,
+) -> CaseResults {
     let mut results = CaseResults::new();
     for rule in &rules.rules {
         if only.is_empty() || only.contains(&rule.id) {
-            results.insert(rule.id.clone(), run(rule, rules, sessions).await);
+            results.insert(rule.id.clone(), run(rule, rules, sessions, explain).await);
         }
     }
     results

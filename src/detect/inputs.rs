@@ -18,6 +18,7 @@ use crate::rules::Rule;
 #[derive(Clone, Debug, Default)]
 pub struct Inputs {
     exports: BTreeMap<(String, String), LastExport>,
+    is_past: bool,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -59,7 +60,18 @@ impl Inputs {
             .filter(known)
             .map(|row| ((row.source.clone(), row.table_name.clone()), row))
             .collect();
-        Ok(Self { exports })
+        Ok(Self {
+            exports,
+            is_past: false,
+        })
+    }
+
+    /// Inputs that no age makes stale: when the past was exported says nothing about it.
+    pub(super) fn of_the_past() -> Self {
+        Self {
+            exports: BTreeMap::new(),
+            is_past: true,
+        }
     }
 
     /// Why the rule cannot be judged for this source, or does not apply; `None` where it can.
@@ -147,6 +159,9 @@ impl Inputs {
         table: &str,
         as_of: DateTime<Utc>,
     ) -> Option<String> {
+        if self.is_past {
+            return None;
+        }
         let name = &source.name;
         let Some(last) = self.exports.get(&(name.clone(), table.to_owned())) else {
             return Some(format!("{table} of {name} has never been exported"));
@@ -173,7 +188,7 @@ impl Inputs {
 }
 
 /// The canonical tables whose freshness the rule depends on.
-fn needed(rule: &Rule) -> Vec<&'static str> {
+pub(super) fn needed(rule: &Rule) -> Vec<&'static str> {
     let mut tables: Vec<&'static str> = rule
         .reads
         .iter()
@@ -222,6 +237,7 @@ mod tests {
             let key = (last.source.clone(), last.table_name.clone());
             let inputs = Inputs {
                 exports: BTreeMap::from([(key, last)]),
+                is_past: false,
             };
             inputs.stale(limit, &source, "prices", at(12))
         };

@@ -8,11 +8,14 @@
 //! Nothing is written here. What cannot be judged is said to be inconclusive, never clean.
 
 mod apart;
+mod backtest;
 pub mod cases;
 mod evaluate;
+mod explained;
 mod findings;
 mod inputs;
 mod preflight;
+mod replay;
 mod world;
 
 use std::collections::BTreeMap;
@@ -27,8 +30,10 @@ use crate::model::{Finding, Run, Verdict};
 use crate::rules::{Rule, RuleSet, View};
 use crate::session::{Sessions, Workers};
 
+pub use backtest::{Backtest, DayCount, Entity, Issue, Judged, TooMuch, Totals};
 pub use inputs::Inputs;
 pub use preflight::{Depth, PlanProblem, check};
+pub use replay::{Beginnings, as_today, replay};
 pub use world::World;
 
 /// What to detect.

@@ -17,7 +17,7 @@ use super::world::World;
 use crate::model::finding::TEXT_COLUMNS;
 use crate::model::text::nearest;
 use crate::rules::condition::Condition;
-use crate::rules::{Rule, RuleSet, View};
+use crate::rules::{EXPLAINED_COLUMNS, Rule, RuleSet, View};
 use crate::session::{Parameters, Sessions, plan_read_only, tables_read};
 
 /// A fault of a rule's query, at its place.
@@ -168,7 +168,10 @@ fn faults(rule: &Rule, plan: &LogicalPlan, behind: &Behind) -> Result<Vec<PlanPr
         .iter()
         .map(|field| field.name().as_str())
         .collect();
-    let known = |name: &str| columns.contains(name) || COMPUTED.contains(&name);
+    let known = |name: &str| {
+        let is_explained = rule.explain.is_some() && EXPLAINED_COLUMNS.contains(&name);
+        columns.contains(name) || COMPUTED.contains(&name) || is_explained
+    };
     for name in rule
         .group_by
         .iter()

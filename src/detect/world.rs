@@ -17,7 +17,7 @@ use crate::rules::View;
 use crate::session::{Parameters, Pinned, Sessions, plan_read_only};
 
 /// The table of what is configured.
-const RUN_SOURCES: &str = "run_sources";
+pub(super) const RUN_SOURCES: &str = "run_sources";
 
 /// A session with everything a rule may read.
 #[derive(Clone)]
@@ -85,10 +85,7 @@ impl World {
         }
         let run_sources = self.ctx.table_provider(RUN_SOURCES).await?;
         ctx.register_table(RUN_SOURCES, run_sources)?;
-        Ok(Self {
-            ctx,
-            versions: self.versions.clone(),
-        })
+        Ok(self.over(ctx))
     }
 
     /// Empty tables: enough to plan every rule against.
@@ -102,6 +99,14 @@ impl World {
             ctx,
             versions: BTreeMap::new(),
         })
+    }
+
+    /// Another session over tables of the same versions.
+    pub(super) fn over(&self, ctx: SessionContext) -> Self {
+        Self {
+            ctx,
+            versions: self.versions.clone(),
+        }
     }
 
     /// The session.
@@ -165,11 +170,12 @@ impl World {
     async fn try_define(&self, view: &View, parameters: &Parameters) -> Result<()> {
         let query = plan_read_only(&self.ctx, &view.sql).await?;
         let query = query.with_param_values(parameters.values())?;
-        let table = if view.materialise {
-            query.cache().await?.into_view()
-        } else {
-            query.into_view()
+        // What cannot be computed is left to the rules that ask for it: only they fail.
+        let computed = match view.materialise {
+            true => query.clone().cache().await.ok(),
+            false => None,
         };
+        let table = computed.unwrap_or(query).into_view();
         self.ctx.deregister_table(view.name.as_str())?;
         self.ctx.register_table(view.name.as_str(), table)?;
         Ok(())

@@ -147,3 +147,22 @@ pub struct RemediationRow {
     pub origin: Option<String>,
     pub created_at: Option<DateTime<Utc>>,
 }
+
+/// A row of `patterns`: what several signals have in common.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[expect(
+    missing_docs,
+    reason = "the columns are described once, in docs/data-model.md"
+)]
+pub struct PatternRow {
+    pub pattern_id: String,
+    pub kind: Option<String>,
+    pub shared_value: Option<String>,
+    pub signal_count: Option<i64>,
+    pub entity_count: Option<i64>,
+    pub impact: Option<Decimal>,
+    pub currency: Option<String>,
+    pub first_seen_at: Option<DateTime<Utc>>,
+    pub last_seen_at: Option<DateTime<Utc>>,
+    pub title: Option<String>,
+}

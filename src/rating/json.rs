@@ -93,6 +93,17 @@ const NOT_RATED: &[&str] = &[
     "attributes",
 ];
 
+/// A price from an object of the columns of `prices`, for those who have one as JSON.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub fn read_price(json: &Value) -> Result<Price, String> {
+    match price(json) {
+        Ok(read) => Ok(read.price),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 /// A price from an object of the columns of `prices`.
 pub(super) fn price(json: &Value) -> Result<ReadPrice, InputError> {
     let columns = object("price", json)?;

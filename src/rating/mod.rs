@@ -39,6 +39,7 @@ pub use breakdown::TierCharge;
 pub use calculator::{RateOutput, TierOutput, rate_line, rate_value};
 pub use defaults::{Defaults, GENERAL, for_platform};
 pub use error::RatingError;
+pub use json::read_price;
 pub use price::{Price, Tier};
 pub use rate::{Rated, Usage, rate, rate_usage};
 pub use rounding::{money_round, round};

@@ -105,7 +105,8 @@ fn required(rule: &Rule) -> Vec<RuleError> {
     errors
 }
 
-fn is_id(id: &str) -> bool {
+/// Whether the text can be a rule's id, and so the stem of its files.
+pub(super) fn is_id(id: &str) -> bool {
     id.split('-').all(|word| {
         !word.is_empty()
             && word

@@ -1,11 +1,36 @@
 //! Hashes that say whether a rule still asks what it asked; layout, comments and prose do not count.
+//!
+//! `queries/rules.lock` keeps them beside the versions, and `queries/retired.toml` keeps the ids that are
+//! gone; whether a change obeys both is a test of the whole pack.
 
+use std::collections::BTreeMap;
+
+use super::error::RuleError;
 use super::rule::{Rule, RuleSet, View};
 use super::sql;
 use crate::config::Role;
 use crate::model::Decimal;
 use crate::model::identity::fingerprint;
 use crate::model::span::format_span;
+
+const RETIRED: &str = include_str!("../../queries/retired.toml");
+
+/// The lock file of a pack: one line a rule, `id version hash`, sorted by id.
+pub fn lock_file(set: &RuleSet) -> String {
+    let line = |rule: &Rule| format!("{} {} {}\n", rule.id, rule.version, rule_hash(rule));
+    let mut lines: Vec<String> = set.rules.iter().map(line).collect();
+    lines.sort();
+    lines.concat()
+}
+
+/// The ids that rules of ours had and that are not used again, each with the reason why it is gone.
+///
+/// # Errors
+/// The embedded file cannot be read: of a build whose tests were not run.
+pub fn retired() -> Result<BTreeMap<String, String>, RuleError> {
+    toml::from_str(RETIRED)
+        .map_err(|error| RuleError::of_toml("queries/retired.toml", RETIRED, &error))
+}
 
 /// SHA-256 in hex over everything that decides what a run finds.
 pub fn lock_hash(set: &RuleSet) -> String {
@@ -54,6 +79,9 @@ pub fn rule_hash(rule: &Rule) -> String {
         format!("high_impact={}", amount(rule.escalate.high_impact)),
         format!("resolve_after_runs={}", rule.resolve_after_runs),
     ];
+    if let Some(explain) = rule.explain {
+        parts.push(format!("explain={explain}"));
+    }
     for (name, param) in &rule.params {
         parts.push(format!("param {name}: {}={}", param.kind, param.value));
     }

@@ -12,7 +12,9 @@ use toml::Spanned;
 
 use super::error::{Problem, RuleError, line_of};
 use super::param::{Param, ParamKind};
-use super::rule::{CATEGORIES, Escalate, ROOT_CAUSES, Rule, Stage, Status, Step, TARGETS, Trigger};
+use super::rule::{
+    CATEGORIES, Escalate, Explain, ROOT_CAUSES, Rule, Stage, Status, Step, TARGETS, Trigger,
+};
 use super::schedule::Schedule;
 use super::template;
 use crate::config::Role;
@@ -39,6 +41,7 @@ struct RawRule {
     schedule: Spanned<String>,
     window: Spanned<String>,
     settle: Option<Spanned<String>>,
+    explain: Option<Spanned<String>>,
     group_by: Vec<String>,
     max_staleness: Option<Spanned<String>>,
     #[serde(default)]
@@ -151,6 +154,11 @@ impl Reader<'_> {
             .partner
             .as_ref()
             .and_then(|role| self.role("partner", role));
+        let explain = raw.explain.as_ref().and_then(|explain| {
+            let known = Explain::ALL.iter().map(|what| what.as_str());
+            self.word("explain", explain, known)
+                .and_then(Explain::named)
+        });
         if let Err(error) = Schedule::parse(raw.schedule.get_ref()) {
             self.fail("schedule", raw.schedule.span(), error.into());
         }
@@ -192,6 +200,7 @@ impl Reader<'_> {
             schedule: raw.schedule.into_inner(),
             window: window?,
             settle: settle.unwrap_or(Some(Duration::ZERO))?,
+            explain,
             group_by: raw.group_by,
             max_staleness: max_staleness.flatten(),
             quiet_when: raw.quiet_when,

@@ -7,6 +7,7 @@
 pub mod cases;
 pub mod condition;
 mod error;
+mod index;
 mod lint;
 mod load;
 mod lock;
@@ -15,17 +16,21 @@ mod param;
 mod rule;
 mod schedule;
 mod sql;
+mod starter;
 pub mod template;
 
 pub use error::{Problem, RuleError};
+pub use index::index;
 pub use lint::{lint, tables};
 pub use load::{RuleFile, embedded, load};
-pub use lock::{lock_hash, rule_hash, view_hash};
+pub use lock::{lock_file, lock_hash, retired, rule_hash, view_hash};
 pub use param::{Param, ParamKind, ParamValue};
 pub use rule::{
-    CATEGORIES, Escalate, ROOT_CAUSES, Rule, RuleSet, Stage, Status, Step, TARGETS, Trigger, View,
+    CATEGORIES, EXPLAINED_COLUMNS, Escalate, Explain, ROOT_CAUSES, Rule, RuleSet, Stage, Status,
+    Step, TARGETS, Trigger, View,
 };
 pub use schedule::{Schedule, ScheduleError};
+pub use starter::starter;
 
 /// The stages from upstream to downstream: an earlier one explains a later one.
 pub fn stages() -> &'static [Stage] {

@@ -79,7 +79,7 @@ impl ParamKind {
     }
 
     /// What a value of this kind looks like, for error messages.
-    pub(super) const fn expected(self) -> &'static str {
+    pub const fn expected(self) -> &'static str {
         match self {
             Self::Money | Self::Decimal => "a decimal in quotes such as \"0.01\"",
             Self::Integer => "a whole number",

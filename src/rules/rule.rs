@@ -71,6 +71,43 @@ words! {
     }
 }
 
+words! {
+    /// Which mistakes are tried on the wrong lines that a rule finds.
+    Explain {
+        /// The quantity is given: what gives the billed amount.
+        Price = "price",
+        /// What gives the billed quantity.
+        Quantity = "quantity",
+        /// Only the amount is given: mistakes of both kinds, alone and together.
+        Both = "both",
+    }
+}
+
+/// The columns of evidence that an explanation may add to a finding; texts of a rule that is explained
+/// may name them.
+pub const EXPLAINED_COLUMNS: &[&str] = &[
+    "explanation_confidence",
+    "change",
+    "explanations",
+    "mistakes",
+    "expected_tiers",
+    "billed_as_tiers",
+    "billed_version_from",
+    "billed_price_id",
+    "billed_currency",
+    "billed_aggregation",
+    "billed_period",
+    "duplicate_quantity",
+    "late_quantity",
+    "metered_quantity",
+    "missing_tier",
+    "other_charge",
+    "reduction",
+    "discount",
+    "slip_factor",
+    "unit_factor",
+];
+
 /// The categories that a rule may have.
 pub const CATEGORIES: &[&str] = &[
     "tier_miscalculation",
@@ -152,6 +189,8 @@ pub struct Rule {
     pub window: Duration,
     /// Data younger than this is not judged yet.
     pub settle: Duration,
+    /// Which mistakes are tried on its findings; absent: none, its own words stand.
+    pub explain: Option<Explain>,
     /// The columns whose values make one signal.
     pub group_by: Vec<String>,
     /// Older exports of what it reads make it inconclusive.

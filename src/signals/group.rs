@@ -266,6 +266,17 @@ impl Group<'_> {
         Some((value, f64::from(count) / f64::from(total)))
     }
 
+    /// How sure the explanations of the findings are, on average; nothing where none was looked for.
+    pub fn confidence(&self) -> Option<f64> {
+        let confidences: Vec<f64> = self
+            .findings
+            .iter()
+            .filter_map(|finding| finding.evidence.get("explanation_confidence")?.as_f64())
+            .collect();
+        let count = u32::try_from(confidences.len()).ok()?;
+        (count > 0).then(|| confidences.iter().sum::<f64>() / f64::from(count))
+    }
+
     /// What the signal's `evidence` holds.
     pub fn evidence(&self) -> Value {
         let mut evidence = Map::new();

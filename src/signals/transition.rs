@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
+use super::cause::causes;
 use super::group::{Group, Grouped};
 use crate::model::identity::{FINGERPRINT_VERSION, short_id};
 use crate::model::signal::{EventRow, SignalRow, status};
@@ -36,17 +37,19 @@ pub fn transitions(
     platforms: &BTreeMap<String, String>,
     moment: Moment<'_>,
 ) -> Vec<Transition> {
+    let causes = causes(grouped);
+    let judged: BTreeSet<&str> = grouped.iter().map(|rule| rule.rule.id.as_str()).collect();
     let mut result = Vec::new();
     let mut seen = BTreeSet::new();
     for group in grouped.iter().flat_map(|rule| &rule.groups) {
         seen.insert(group.signal_id.clone());
         let platform = platforms.get(&group.source).cloned();
-        result.push(observed(
-            known.get(&group.signal_id),
-            group,
-            platform,
-            moment,
-        ));
+        let before = known.get(&group.signal_id);
+        let mut transition = observed(before, group, platform, moment);
+        let cause = causes.get(&group.signal_id).cloned();
+        let row = &mut transition.row;
+        row.caused_by = cause.or_else(|| standing_cause(known, row, &judged));
+        result.push(transition);
     }
     for rule in grouped {
         let missing = known.values().filter(|row| {
@@ -63,6 +66,17 @@ pub fn transitions(
         result.extend(missing.map(|row| missed(row, rule.rule.resolve_after_runs, moment)));
     }
     result
+}
+
+/// The cause that was known before, as long as this run did not look for it.
+fn standing_cause(
+    known: &BTreeMap<String, SignalRow>,
+    row: &SignalRow,
+    judged: &BTreeSet<&str>,
+) -> Option<String> {
+    let cause = row.caused_by.clone()?;
+    let upstream = known.get(&cause)?;
+    (!judged.contains(upstream.rule_id.as_str())).then_some(cause)
 }
 
 fn observed(
@@ -231,9 +245,10 @@ fn describe(group: &Group<'_>, platform: Option<String>, moment: Moment<'_>) -> 
         underbilled: group.underbilled,
         currency: group.currency.clone(),
         root_cause: Some(root_cause.unwrap_or_else(|| "unknown".to_owned())),
-        root_cause_confidence: explanation
-            .as_ref()
-            .map(|(_, share)| if is_proven { *share } else { 0.0 }),
+        root_cause_confidence: group.confidence().or_else(|| {
+            let (_, share) = explanation.as_ref()?;
+            Some(if is_proven { *share } else { 0.0 })
+        }),
         explanation: explanation.map(|(value, _)| value),
         occurrences: 1,
         first_seen_at: Some(moment.as_of),

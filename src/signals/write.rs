@@ -9,13 +9,14 @@ use datafusion::scalar::ScalarValue;
 use serde::{Deserialize, Serialize};
 
 use super::group::{Grouped, Overflow};
+use super::pattern::{assignments, patterns};
 use super::transition::{Moment, Transition, transitions};
 use crate::lake::{
     Change, Lake, LakeError, TableDef, Upsert, Writer, commit, difference, from_batches, to_batch,
     upsert,
 };
 use crate::model::RuleRunRow;
-use crate::model::signal::{EntityRow, EventRow, RemediationRow, SignalRow};
+use crate::model::signal::{EntityRow, EventRow, PatternRow, RemediationRow, SignalRow};
 use crate::session::{self, Parameters, ReadError, Sessions};
 
 /// Everything a run found, ready to be written.
@@ -110,6 +111,9 @@ pub async fn write(
     written.rows_written += table
         .put("rule_runs", &results.rule_runs, RuleRunRow::VOLATILE)
         .await?;
+    let newest = overlaid(known, planned);
+    let patterns = patterns(newest.values());
+    written.rows_written += table.put_patterns(&patterns).await?;
     written.rows_written += table
         .put_signals(results.grouped, results.platforms, moment)
         .await?;
@@ -134,6 +138,26 @@ fn count(planned: &[Transition]) -> Written {
         resolved: with("auto_resolved"),
         rows_written: 0,
     }
+}
+
+/// The signals as they are after the transitions, each with its pattern.
+fn overlaid(
+    mut known: BTreeMap<String, SignalRow>,
+    planned: Vec<Transition>,
+) -> BTreeMap<String, SignalRow> {
+    for transition in planned {
+        known.insert(transition.row.signal_id.clone(), transition.row);
+    }
+    let mut assigned = assignments(known.values());
+    for (signal_id, row) in &mut known {
+        row.pattern_id = assigned.remove(signal_id);
+    }
+    known
+}
+
+#[derive(Deserialize)]
+struct KnownPattern {
+    pattern_id: String,
 }
 
 #[derive(Deserialize)]
@@ -193,11 +217,35 @@ impl Tables<'_> {
                 ))
             })
             .collect();
-        if surplus.is_empty() {
-            return Ok(written);
+        Ok(written + self.remove(def, surplus).await?)
+    }
+
+    /// Writes the patterns; those that no two signals have any more are taken out.
+    async fn put_patterns(&self, rows: &[PatternRow]) -> Result<u64, SignalsError> {
+        let written = self.put("patterns", rows, &[]).await?;
+        let (def, none) = (def("patterns")?, Parameters::default());
+        let ctx = self.sessions.session();
+        let query = "select pattern_id from patterns";
+        let known: Vec<KnownPattern> = session::rows(self.lake, &ctx, def, query, &none).await?;
+        let surplus = known
+            .iter()
+            .filter(|known| rows.iter().all(|row| row.pattern_id != known.pattern_id))
+            .map(|known| format!("pattern_id = '{}'", known.pattern_id));
+        Ok(written + self.remove(def, surplus.collect()).await?)
+    }
+
+    /// Takes out what any of the predicates holds for.
+    async fn remove(
+        &self,
+        def: &'static TableDef,
+        predicates: Vec<String>,
+    ) -> Result<u64, SignalsError> {
+        if predicates.is_empty() {
+            return Ok(0);
         }
-        let writer = Writer::new("remediations", self.run_id);
-        let predicate = surplus.join(" or ");
+        let writer = Writer::new(def.name, self.run_id);
+        let predicate = predicates.join(" or ");
+        let ctx = self.sessions.session();
         commit(self.lake, &ctx, def, &writer, async |_| {
             Ok(Some(Change::Replace {
                 predicate: predicate.clone(),
@@ -205,7 +253,7 @@ impl Tables<'_> {
             }))
         })
         .await?;
-        Ok(written + surplus.len() as u64)
+        Ok(predicates.len() as u64)
     }
 
     /// Keeps when each record was first seen.
@@ -269,7 +317,7 @@ impl Tables<'_> {
                 .map_err(&read)?;
             let known = by_id(from_batches(&rows).map_err(LakeError::shape(def.name))?);
             let planned = transitions(&known, grouped, platforms, moment);
-            let rows: Vec<SignalRow> = planned.into_iter().map(|t| t.row).collect();
+            let rows: Vec<SignalRow> = overlaid(known, planned).into_values().collect();
             let batch = to_batch(def, &rows)?;
             let found = difference(&ctx, def, table, &batch, &[], None).await?;
             written = found.written;

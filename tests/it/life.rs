@@ -185,7 +185,7 @@ fn a_record_that_is_mended_is_no_longer_shown_but_kept() {
 }
 
 /// Writes the only signal as a person changed it.
-fn decide(world: &World, change: impl Fn(&mut SignalRow)) {
+pub(crate) fn decide(world: &World, change: impl Fn(&mut SignalRow)) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let lake = Lake::open(&url(&world.path("lake"))).await.unwrap();

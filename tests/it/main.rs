@@ -7,6 +7,7 @@
 
 mod apart;
 mod architecture;
+mod backtest;
 mod cli;
 mod crash;
 mod derive;

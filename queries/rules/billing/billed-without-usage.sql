@@ -1,7 +1,22 @@
 -- Usage charges with an amount for a period in which nothing was used, beyond what the price asks for no usage at all.
+-- A charge for time after the end of its subscription or item is the finding of billed-after-end.
 with sources_with_usage as (
   -- A source that exports no usage says nothing about what was used.
   select source from usage_daily group by source
+),
+
+subscription_ends as (
+  select
+    source,
+    subscription_id as ended_subscription_id,
+    coalesce(ended_at, case when status in ('cancelled', 'ended') then cancelled_at end) as subscription_ends_at
+  from subscriptions
+),
+
+item_ends as (
+  select source, item_id as ended_item_id, effective_to as item_ends_at
+  from subscription_items
+  where effective_to is not null
 ),
 
 charges as (
@@ -17,8 +32,11 @@ charges as (
     end as expected
   from usage_charges as c
   join sources_with_usage as s on s.source = c.source
+  left join subscription_ends as e on e.source = c.source and e.ended_subscription_id = c.subscription_id
+  left join item_ends as i on i.source = c.source and i.ended_item_id = c.item_id
   where c.used_quantity = 0
     and c.amount > 0
+    and not coalesce(c.period_start >= least(e.subscription_ends_at, i.item_ends_at), false)
     and (c.price_currency is null or c.currency is null or upper(c.currency) = upper(c.price_currency))
 ),
 

@@ -1,4 +1,5 @@
--- Two invoice lines that charge the same item at the same price for the same time.
+-- Two invoice lines that charge the same item at the same price for times that overlap without being the same.
+-- The very same period is the finding of duplicate-period, and of duplicate-line within one invoice.
 -- The line made later is the one too many; what it charges for time not charged before stays due.
 
 with signless as (
@@ -80,14 +81,7 @@ overlaps as (
     where a.made_as < b.made_as
         and greatest(a.period_start, b.period_start) + cast($min_overlap as interval) <= least(a.period_end, b.period_end)
         and greatest(a.period_start, b.period_start) < least(a.period_end, b.period_end)
-        -- Some platforms print one charge as several lines, a line a tier or the flat fee apart. On one invoice and
-        -- for one period only a line that is all the same is a second charge.
-        and (
-            a.invoice_id <> b.invoice_id
-            or a.period_start <> b.period_start
-            or a.period_end <> b.period_end
-            or (a.amount = b.amount and coalesce(a.quantity, 0) = coalesce(b.quantity, 0))
-        )
+        and (a.period_start <> b.period_start or a.period_end <> b.period_end)
 ),
 
 widest as (
@@ -146,7 +140,6 @@ select
     amount as actual,
     currency,
     case
-        when period_start = other_period_start and period_end = other_period_end then 'same_period'
         when expected = 0 then 'inside_other_period'
         else 'partial_overlap'
     end as reason,

@@ -90,6 +90,26 @@ billed_by_meter as (
     and u.first_occurred_at < l.period_end
 ),
 
+-- Time between two charged periods of an item that is shorter than either is the finding of period-gap.
+consecutive_lines as (
+  select
+    source, item_id as gap_item_id, period_start, period_end,
+    lead(period_start) over by_start as next_start,
+    lead(period_end) over by_start as next_end
+  from usage_lines
+  where item_id is not null
+  window by_start as (partition by source, item_id order by period_start, period_end)
+),
+
+gaps as (
+  select source, gap_item_id, period_end as gap_start, next_start as gap_end
+  from consecutive_lines
+  where next_start > period_end
+    and (cast(next_start as bigint) - cast(period_end as bigint)) * 10 < 9 * greatest(
+      cast(period_end as bigint) - cast(period_start as bigint), cast(next_end as bigint) - cast(next_start as bigint)
+    )
+),
+
 unbilled as (
   select
     u.source, u.invoice_id, u.number, u.status, u.bill_run_id, u.target_date, u.period_start, u.period_end,
@@ -108,6 +128,11 @@ unbilled as (
     and m.usage_key = u.usage_key
     and m.usage_date = u.usage_date
     and m.first_occurred_at = u.first_occurred_at
+  left anti join gaps as g
+    on g.source = u.source
+    and g.gap_item_id = u.item_id
+    and u.first_occurred_at >= g.gap_start
+    and u.last_occurred_at < g.gap_end
 ),
 
 item_periods as (

@@ -1,4 +1,4 @@
--- Prices in force whose terms, tiers or versions do not say what every quantity costs at every time.
+-- Prices in force whose terms or tiers do not say what every quantity costs.
 with versions as (
   select
     source,
@@ -11,8 +11,7 @@ with versions as (
     tiers,
     effective_from,
     effective_to,
-    is_active,
-    lead(effective_from) over (partition by source, price_id order by effective_from) as next_effective_from
+    is_active
   from prices
 ),
 
@@ -27,7 +26,7 @@ items_of_price as (
 judged as (
   select
     v.source, v.price_id, v.product_id, v.currency, v.charge_model, v.meter, v.unit, v.tiers, v.effective_from,
-    v.effective_to, v.is_active, v.next_effective_from,
+    v.effective_to, v.is_active,
     coalesce(i.item_count, 0) as item_count
   from versions as v
   left join items_of_price as i on i.source = v.source and i.price_id = v.price_id
@@ -38,7 +37,7 @@ judged as (
 faults as (
   select
     j.source, j.price_id, j.product_id, j.currency, j.charge_model, j.meter, j.unit, j.tiers, j.effective_from,
-    j.effective_to, j.is_active, j.next_effective_from, j.item_count,
+    j.effective_to, j.is_active, j.item_count,
     f.fault,
     f.tier_number,
     f.up_to,
@@ -46,25 +45,13 @@ faults as (
   from judged as j
   join price_faults as f
     on f.source = j.source and f.price_id = j.price_id and f.effective_from = j.effective_from
-  union all
-  -- Two versions of a price in force at once: which one bills is chance.
-  select
-    j.source, j.price_id, j.product_id, j.currency, j.charge_model, j.meter, j.unit, j.tiers, j.effective_from,
-    j.effective_to, j.is_active, j.next_effective_from, j.item_count,
-    'overlapping_versions' as fault,
-    cast(null as bigint) as tier_number,
-    cast(null as decimal(38, 12)) as up_to,
-    cast(null as varchar) as missing
-  from judged as j
-  where j.next_effective_from is not null
-    and (j.effective_to is null or j.effective_to > j.next_effective_from)
 ),
 
 -- One row for each price and kind of fault, of the latest version that has it.
 latest as (
   select
     source, price_id, product_id, currency, charge_model, meter, unit, tiers, effective_from, effective_to, is_active,
-    next_effective_from, item_count, fault, tier_number, up_to, missing,
+    item_count, fault, tier_number, up_to, missing,
     count(*) over (partition by source, price_id, fault) as faulty_versions
   from faults
   qualify row_number() over (
@@ -94,7 +81,6 @@ select
   missing,
   effective_from,
   effective_to,
-  next_effective_from,
   faulty_versions,
   item_count
 from latest

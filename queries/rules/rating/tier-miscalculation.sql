@@ -1,6 +1,7 @@
 -- Usage charges whose amount is not what the price in force makes of the quantity.
 -- The rating alone is judged: where the billed quantity is not the used one, the billed one is rated here, and the
--- quantity is the finding of quantity-mismatch. One mistake, one finding.
+-- quantity is the finding of quantity-mismatch. One mistake, one finding. Which mistake gives the billed amount is
+-- found out afterwards, for the wrong lines alone.
 with charges as (
   select
     source,
@@ -76,67 +77,6 @@ wrong as (
       r.billed_quantity is null
       and (r.used_quantity = 0 or r.amount is not distinct from r.amount_at_zero)
     )
-),
-
-versions as (
-  select t.source, t.price_id as version_price_id, t.effective_from as version_from, t.price as version_price
-  from price_terms as t
-  left anti join price_faults as f
-    on f.source = t.source
-    and f.price_id = t.price_id
-    and f.effective_from = t.effective_from
-    and f.stops_rating
-),
-
--- The other versions of the same price that would give the billed amount.
-other_versions as (
-  select
-    w.source,
-    w.line_id,
-    bool_or(t.version_from < w.price_effective_from) as is_previous,
-    bool_or(t.version_from > w.price_effective_from) as is_next,
-    max(t.version_from) filter (where t.version_from < w.price_effective_from) as previous_effective_from,
-    min(t.version_from) filter (where t.version_from > w.price_effective_from) as next_effective_from
-  from wrong as w
-  join versions as t
-    on t.source = w.source
-    and t.version_price_id = w.price_id
-    and t.version_from <> w.price_effective_from
-  where rate(t.version_price, w.rated_quantity) = w.amount
-  group by w.source, w.line_id
-),
-
--- A hypothesis counts only when it gives the billed amount exactly.
-explained as (
-  select
-    w.source, w.line_id, w.line_count, w.invoice_id, w.invoice_number, w.invoice_status, w.bill_run_id, w.target_date,
-    w.customer_id, w.subscription_id, w.item_id, w.price_id, w.price_effective_from, w.meter, w.period_start,
-    w.period_end, w.currency, w.amount, w.charge_model, w.price, w.product_name, w.aggregation, w.used_quantity,
-    w.billed_quantity, w.rated_quantity, w.expected,
-    case
-      when w.charge_model = 'graduated' and rate_as(w.price, w.rated_quantity, 'volume') = w.amount
-        then 'graduated_billed_as_volume'
-      when w.charge_model = 'volume' and rate_as(w.price, w.rated_quantity, 'graduated') = w.amount
-        then 'volume_billed_as_graduated'
-      when o.is_previous then 'previous_price_version'
-      when o.is_next then 'next_price_version'
-      when w.expected <> 0 and (
-          w.amount in (w.expected * 100, w.expected * 1000)
-          or w.amount <> 0 and (
-            w.expected in (w.amount * 100, w.amount * 1000)
-            or w.amount = money_round(cast(w.expected / 100 as decimal(38, 12)), w.currency)
-            or w.amount = money_round(cast(w.expected / 1000 as decimal(38, 12)), w.currency)
-          )
-        )
-        then 'minor_unit_slip'
-      else 'unexplained'
-    end as explanation,
-    case
-      when o.is_previous then o.previous_effective_from
-      when o.is_next then o.next_effective_from
-    end as billed_version_from
-  from wrong as w
-  left join other_versions as o on o.source = w.source and o.line_id = w.line_id
 )
 
 select
@@ -160,12 +100,8 @@ select
   e.amount as actual,
   e.currency,
   case when e.amount > e.expected then 'overbilled' else 'underbilled' end as reason,
-  e.explanation,
-  case e.explanation
-    when 'minor_unit_slip' then 'data_quality'
-    when 'unexplained' then 'unknown'
-    else 'configuration'
-  end as root_cause,
+  'unexplained' as explanation,
+  'unknown' as root_cause,
   e.used_quantity,
   e.billed_quantity,
   rate_tiers(e.price, e.rated_quantity) as expected_tiers,
@@ -175,8 +111,6 @@ select
   e.aggregation,
   e.product_name,
   e.price_effective_from,
-  case when e.explanation in ('previous_price_version', 'next_price_version') then e.billed_version_from end
-    as billed_version_from,
   e.line_count
-from explained as e
+from wrong as e
 left join invoice_lines as l on l.source = e.source and l.line_id = e.line_id

@@ -17,18 +17,33 @@ meter_units as (
     having count(distinct unit) = 1
 ),
 
+followed_items as (
+    -- What is used on an item after another of its subscription and meter took over is plan-change-loss's.
+    select a.source, a.item_id as followed_item_id
+    from subscription_items a
+    join subscription_items b
+        on b.source = a.source and b.subscription_id = a.subscription_id and b.meter = a.meter
+    where b.item_id <> a.item_id
+        and b.effective_from >= a.effective_to - interval '1 day'
+        and b.effective_from <= a.effective_to + interval '31 days'
+    group by a.source, a.item_id
+),
+
 ends as (
     -- An item ends with its subscription, or before it.
     select
         i.source, 'subscription_item' as entity_type, i.item_id as entity_id, i.item_id, i.subscription_id,
         coalesce(i.customer_id, s.customer_id) as customer_id, i.price_id, s.status,
-        least(s.ends_at, i.effective_to) as ends_at,
+        case when f.followed_item_id is null then least(s.ends_at, i.effective_to) else s.ends_at end as ends_at,
         case
-            when i.effective_to is null or s.ends_at <= i.effective_to then 'subscription_ended' else 'item_ended'
+            when f.followed_item_id is not null or i.effective_to is null or s.ends_at <= i.effective_to
+                then 'subscription_ended'
+            else 'item_ended'
         end as reason
     from subscription_items i
     left join subscription_ends s on s.source = i.source and s.subscription_id = i.subscription_id
-    where s.ends_at is not null or i.effective_to is not null
+    left join followed_items f on f.source = i.source and f.followed_item_id = i.item_id
+    where s.ends_at is not null or (i.effective_to is not null and f.followed_item_id is null)
     union all
     -- For usage that names its subscription and no item.
     select

@@ -67,6 +67,7 @@ fn fills_the_defaults() {
     assert_eq!(rule.platforms, ["*"]);
     assert_eq!(rule.roles, [Role::Billing]);
     assert_eq!(rule.settle, Duration::ZERO);
+    assert_eq!(rule.explain, None);
     assert_eq!(rule.trigger.min_entities, 1);
     assert_eq!(rule.trigger.min_impact, Decimal::from_i64(5));
     assert_eq!(rule.resolve_after_runs, 2);
@@ -121,6 +122,22 @@ fn all_wrong_values_are_reported_at_once() {
     );
     assert!(
         found[3].contains(":16: `params.tolerance`: `0.01` is not a decimal"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn what_is_explained_is_one_of_three_words() {
+    let with = |word: &str| {
+        let both = format!("explain = \"{word}\"\nseverity =");
+        TOML.replace("severity =", &both)
+    };
+    let rule = read_text(&with("quantity")).unwrap();
+    assert_eq!(rule.explain, Some(Explain::Quantity));
+    let found = messages(&with("prices"));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0].contains(":7: `explain`: unknown explain `prices`; did you mean `price`?"),
         "{found:?}"
     );
 }

@@ -200,3 +200,49 @@ expires = 2026-03-04
     };
     assert_eq!((listed(&[]), listed(&["--all"])), (1, 2));
 }
+
+#[test]
+fn a_new_rule_runs_at_once_and_overwrites_nothing() {
+    let world = World::new("[rules]\ndirs = [\"rules/\"]\n");
+    let rules = world.path("rules");
+    let dir = rules.to_str().unwrap();
+    let new =
+        |id: &str, stage: &str| world.run(&["rules", "new", id, "--stage", stage, "--dir", dir]);
+    for stage in ["usage", "rating", "billing", "invoice"] {
+        let id = format!("my-{stage}");
+        let begun = new(&id, stage);
+        assert_code(&begun, 0);
+        let said = stderr(&begun);
+        assert!(said.contains(&format!("rules test {id}")), "{said}");
+        assert!(!said.contains("name the folder"), "{said}");
+    }
+    assert_code(&world.run(&["rules", "check"]), 0);
+    // Stages but usage share one template: two rules stand for both.
+    assert_code(&world.run(&["rules", "test", "my-usage", "my-billing"]), 0);
+
+    let before = std::fs::read_to_string(world.path("rules/usage/my-usage.sql")).unwrap();
+    world.write("elsewhere/invoice/half.toml", "");
+    for (arguments, word) in [
+        (["my-usage", "invoice", "rules"], "already"),
+        (["usage-spike", "usage", "rules"], "already"),
+        (["half", "usage", "elsewhere"], "half.toml"),
+        (["My_rule", "usage", "rules"], "not a rule id"),
+        (["ours", "usage", "s3://acme/rules"], "local folder"),
+        (["ours", "usages", "rules"], "usages"),
+    ] {
+        let [id, stage, dir] = arguments;
+        let typed = ["rules", "new", id, "--stage", stage, "--dir", dir];
+        refused(&world, &typed, &[word]);
+    }
+    let after = std::fs::read_to_string(world.path("rules/usage/my-usage.sql")).unwrap();
+    assert_eq!(before, after);
+
+    let begun = world.run(&["rules", "new", "ours", "--stage", "usage", "--dir", "more"]);
+    assert_code(&begun, 0);
+    assert!(
+        stderr(&begun).contains("dirs = [\"more\"]"),
+        "{}",
+        stderr(&begun)
+    );
+    assert!(world.path("more/usage/ours.slt").exists());
+}

@@ -1,0 +1,131 @@
+-- The same usage billed by two meters: two usage lines of one subscription for the same period and quantity, whose
+-- meters agree day by day in quantity, number of records, and the moments of the first and the last of them.
+-- Days are compared as one text for each line, so that twins are equal neighbours of one order and nothing is joined.
+with charges as (
+  select
+    source, line_id, invoice_id, invoice_number, invoice_status, bill_run_id, target_date, customer_id,
+    subscription_id, item_id, price_id, meter, period_start, period_end, currency, quantity, amount, unit,
+    product_name
+  from usage_charges
+  where quantity > 0
+    and amount > 0
+    and subscription_id is not null
+    and meter is not null
+    and used_records >= $min_days
+  qualify count(*) over (partition by source, subscription_id, period_start, period_end, quantity) > 1
+),
+
+item_subscriptions as (
+  select source, item_id as known_item_id, subscription_id as item_subscription_id
+  from item_terms
+),
+
+-- Whatever usage is recorded under, it is that of a subscription and a meter.
+days as (
+  select
+    u.source,
+    coalesce(i.item_subscription_id, u.subscription_id) as used_subscription_id,
+    u.meter as used_meter,
+    u.usage_date,
+    cast(sum(cast(u.quantity_sum as decimal(76, 12))) as decimal(38, 12)) as day_quantity,
+    sum(u.record_count) as day_records,
+    min(u.first_occurred_at) as first_at,
+    max(u.last_occurred_at) as last_at
+  from item_usage as u
+  left join item_subscriptions as i on i.source = u.source and i.known_item_id = u.item_id
+  where u.usage_date >= cast($window_start - interval '400 days' as date)
+    and u.record_count > 0
+  group by u.source, coalesce(i.item_subscription_id, u.subscription_id), u.meter, u.usage_date
+),
+
+-- Days that an edge of the period cuts may hold records of the period beside it: they are compared like the others.
+described as (
+  select
+    c.source, c.line_id, c.invoice_id, c.invoice_number, c.invoice_status, c.bill_run_id, c.target_date,
+    c.customer_id, c.subscription_id, c.item_id, c.price_id, c.meter, c.period_start, c.period_end, c.currency,
+    c.quantity, c.amount, c.unit, c.product_name,
+    count(*) as used_days,
+    count(distinct d.day_quantity) as different_quantities,
+    sum(d.day_records) as record_count,
+    string_agg(
+      concat(
+        cast(cast(d.usage_date as int) as varchar), '=', cast(d.day_quantity as varchar), '/',
+        cast(d.day_records as varchar), '@', cast(cast(d.first_at as bigint) as varchar), '-',
+        cast(cast(d.last_at as bigint) as varchar)
+      ),
+      ' ' order by d.usage_date
+    ) as days_used
+  from charges as c
+  join days as d
+    on d.source = c.source
+    and d.used_subscription_id = c.subscription_id
+    and d.used_meter = c.meter
+    and d.last_at >= c.period_start
+    and d.first_at < c.period_end
+  group by
+    c.source, c.line_id, c.invoice_id, c.invoice_number, c.invoice_status, c.bill_run_id, c.target_date,
+    c.customer_id, c.subscription_id, c.item_id, c.price_id, c.meter, c.period_start, c.period_end, c.currency,
+    c.quantity, c.amount, c.unit, c.product_name
+),
+
+-- Quantities must vary: constant ones agree by themselves.
+compared as (
+  select
+    source, line_id, invoice_id, invoice_number, invoice_status, bill_run_id, target_date, customer_id,
+    subscription_id, item_id, price_id, meter, period_start, period_end, currency, quantity, amount, unit,
+    product_name, used_days, record_count,
+    min(meter) over twins as first_meter,
+    max(meter) over twins as last_meter,
+    lag(meter) over in_order as meter_before,
+    lag(line_id) over in_order as line_before,
+    lag(price_id) over in_order as price_before,
+    lag(amount) over in_order as amount_before,
+    lead(meter) over in_order as meter_after,
+    lead(line_id) over in_order as line_after,
+    lead(price_id) over in_order as price_after,
+    lead(amount) over in_order as amount_after
+  from described
+  where used_days >= $min_days and different_quantities >= 3
+  window
+    twins as (partition by source, subscription_id, period_start, period_end, quantity, days_used),
+    in_order as (
+      partition by source, subscription_id, period_start, period_end, quantity, days_used order by meter, line_id
+    )
+)
+
+select
+  source,
+  'invoice_line' as entity_type,
+  line_id as entity_id,
+  invoice_number as entity_number,
+  customer_id,
+  subscription_id,
+  item_id,
+  invoice_id,
+  line_id as invoice_line_id,
+  bill_run_id,
+  price_id,
+  meter,
+  period_start,
+  period_end,
+  target_date,
+  invoice_status as entity_status,
+  'same_usage' as reason,
+  'meters_share_records' as explanation,
+  'configuration' as root_cause,
+  concat(first_meter, ' + ', last_meter) as meter_pair,
+  coalesce(meter_before, meter_after) as other_meter,
+  case when meter_before is not null then line_before else line_after end as other_line_id,
+  case when meter_before is not null then price_before else price_after end as other_price_id,
+  quantity as billed_quantity,
+  unit as quantity_unit,
+  used_days as twin_days,
+  record_count as twin_records,
+  -- One of the two is too much; which one, the contract says.
+  amount as billed_amount,
+  case when meter_before is not null then amount_before else amount_after end as other_amount,
+  least(amount, case when meter_before is not null then amount_before else amount_after end) as least_at_stake,
+  currency as billed_currency,
+  product_name
+from compared
+where first_meter <> last_meter
