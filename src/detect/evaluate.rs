@@ -13,7 +13,7 @@ use datafusion::prelude::SessionContext;
 use super::inputs::Inputs;
 use super::world::World;
 use super::{DetectError, Request, RuleOutcome, SourceOutcome, apart, before, findings};
-use crate::model::Verdict;
+use crate::model::{Finding, Verdict};
 use crate::rules::{ParamValue, Rule};
 use crate::session::{Bounded, Parameters, Workers, interval, plan_read_only, sort_merge};
 
@@ -64,7 +64,7 @@ pub(super) async fn evaluate<'a>(
     match ask(request, workers, world, rule).await {
         // Only asking each of them tells whose data it is; it may be that of one not judged here.
         Answer::Failed(_) => apart::judge(request, workers, world, &judged, &mut outcome).await?,
-        answer => enter(answer, &judged, &mut outcome)?,
+        answer => enter(answer, &judged, &mut outcome),
     }
     outcome.elapsed = begun.elapsed();
     Ok(outcome)
@@ -93,8 +93,8 @@ pub(super) fn parameters(rule: &Rule, as_of: DateTime<Utc>) -> Parameters {
 
 /// What came of a query.
 pub(super) enum Answer {
-    /// Its rows, and how many its scans read.
-    Rows(Vec<RecordBatch>, u64),
+    /// What it found, and how many rows its scans read.
+    Found(Vec<Finding>, u64),
     /// It failed on what it read.
     Failed(String),
     /// It came to no end, whatever it read.
@@ -112,7 +112,10 @@ pub(super) async fn ask(
     let parameters = parameters(rule, request.run.as_of);
     let query = async move { run(&ctx, &sql, &parameters).await };
     match workers.run(request.timeout, query).await {
-        Bounded::Done(Ok((batches, scanned))) => Answer::Rows(batches, scanned),
+        Bounded::Done(Ok((batches, scanned))) => match findings::read(&batches) {
+            Ok(found) => Answer::Found(found, scanned),
+            Err(reason) => Answer::Failed(format!("a row of its answer cannot be read: {reason}")),
+        },
         Bounded::Done(Err(error)) if is_exhausted(&error) => {
             Answer::None(Verdict::Error, first_line(&error))
         }
@@ -129,18 +132,10 @@ pub(super) async fn ask(
 }
 
 /// Enters what came of asking for these sources; rows of others are left out.
-pub(super) fn enter(
-    answer: Answer,
-    asked: &[String],
-    outcome: &mut RuleOutcome<'_>,
-) -> Result<(), DetectError> {
+pub(super) fn enter(answer: Answer, asked: &[String], outcome: &mut RuleOutcome<'_>) {
     let (verdict, reason) = match answer {
-        Answer::Rows(batches, scanned) => {
+        Answer::Found(found, scanned) => {
             outcome.rows_scanned += scanned;
-            let found = findings::read(&batches).map_err(|reason| DetectError::Row {
-                rule: outcome.rule.id.clone(),
-                reason,
-            })?;
             for finding in found {
                 if asked.contains(&finding.source)
                     && let Some(source) = outcome.sources.get_mut(&finding.source)
@@ -149,7 +144,7 @@ pub(super) fn enter(
                     outcome.findings.push(finding);
                 }
             }
-            return Ok(());
+            return;
         }
         Answer::Failed(reason) => (Verdict::Error, reason),
         Answer::None(verdict, reason) => (verdict, reason),
@@ -161,7 +156,6 @@ pub(super) fn enter(
         };
         outcome.sources.insert(name.clone(), unjudged);
     }
-    Ok(())
 }
 
 fn is_exhausted(error: &DataFusionError) -> bool {

@@ -127,14 +127,6 @@ pub enum DetectError {
         #[source]
         source: Box<DataFusionError>,
     },
-    /// A row that a rule returned could not be read.
-    #[error("rule {rule} returned a row that cannot be read: {reason}")]
-    Row {
-        /// The rule.
-        rule: String,
-        /// What is wrong.
-        reason: String,
-    },
 }
 
 /// Told before each rule: how many are done, of how many, and which comes.

@@ -1,7 +1,7 @@
 //! Keeping tables quick to read: compaction, checkpoints, and removal of files nobody can need.
 //!
-//! The plan is shown before anything is done. Files younger than the retention, and those of versions
-//! that a kept run pinned, stay.
+//! The plan is shown before anything is done. Files younger than the retention stay; a run older than
+//! that cannot be replayed any more.
 
 use chrono::Duration;
 use datafusion::prelude::SessionContext;

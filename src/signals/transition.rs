@@ -48,7 +48,9 @@ pub fn transitions(
         let mut transition = observed(before, group, platform, moment);
         let cause = causes.get(&group.signal_id).cloned();
         let row = &mut transition.row;
-        row.caused_by = cause.or_else(|| standing_cause(known, row, &judged));
+        if !before.is_some_and(|before| is_known_later(before, moment)) {
+            row.caused_by = cause.or_else(|| standing_cause(known, row, &judged));
+        }
         result.push(transition);
     }
     for rule in grouped {
@@ -79,6 +81,15 @@ fn standing_cause(
     (!judged.contains(upstream.rule_id.as_str())).then_some(cause)
 }
 
+/// Whether more recent things are known of a signal than the moment that is judged again: then that
+/// moment changes nothing of it.
+pub(super) fn is_known_later(known: &SignalRow, moment: Moment<'_>) -> bool {
+    [known.last_seen_at, known.last_missed_at, known.resolved_at]
+        .into_iter()
+        .flatten()
+        .any(|at| at > moment.as_of)
+}
+
 fn observed(
     known: Option<&SignalRow>,
     group: &Group<'_>,
@@ -100,6 +111,13 @@ fn observed(
             is_seen: true,
         };
     };
+    if is_known_later(known, moment) {
+        return Transition {
+            row: known.clone(),
+            events: Vec::new(),
+            is_seen: true,
+        };
+    }
     let mut row = keep_decisions(fresh, known);
     let mut events = Vec::new();
     if known.last_seen_at == Some(moment.as_of) {

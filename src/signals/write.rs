@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::group::{Grouped, Overflow};
 use super::pattern::{assignments, patterns};
-use super::transition::{Moment, Transition, transitions};
+use super::transition::{Moment, Transition, is_known_later, transitions};
 use crate::lake::{
     Change, Lake, LakeError, TableDef, Upsert, Writer, commit, difference, from_batches, to_batch,
     upsert,
@@ -105,9 +105,17 @@ pub async fn write(
     written.rows_written += table
         .put("signal_events", &events, &["at", "run_id"])
         .await?;
-    let entities = table.with_history(results.entities).await?;
+    let mut entities = results.entities;
+    let mut steps = results.remediations;
+    let is_current = |signal_id: &str| {
+        let row = known.get(signal_id);
+        !row.is_some_and(|row| is_known_later(row, moment))
+    };
+    entities.retain(|row| is_current(&row.signal_id));
+    steps.retain(|row| is_current(&row.signal_id));
+    let entities = table.with_history(entities).await?;
     written.rows_written += table.put("signal_entities", &entities, &[]).await?;
-    written.rows_written += table.put_remediations(&results.remediations).await?;
+    written.rows_written += table.put_remediations(&steps).await?;
     written.rows_written += table
         .put("rule_runs", &results.rule_runs, RuleRunRow::VOLATILE)
         .await?;

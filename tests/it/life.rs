@@ -91,6 +91,10 @@ fn a_signal_is_opened_seen_missed_resolved_and_comes_back() {
         files,
         "the same moment judged again committed something"
     );
+    // An earlier moment judged again says nothing about what is known since.
+    detect(&world, 4, 0);
+    assert_eq!(signal(&world), seen);
+    assert_eq!(events(&world), history);
 
     measured(&world, "3");
     export(&world, 6);
