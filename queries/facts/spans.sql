@@ -24,7 +24,7 @@ touching as (
   join days as u
     on u.source = l.source
     and u.item_id = l.item_id
-    and (l.meter is null or u.meter = l.meter)
+    and (l.meter is null or u.meter is null or u.meter = l.meter)
     and u.last_occurred_at >= l.span_start
     and u.first_occurred_at < l.span_end
   union all
@@ -36,7 +36,7 @@ touching as (
   join days as u
     on u.source = l.source
     and u.subscription_id = l.subscription_id
-    and u.meter = l.meter
+    and coalesce(u.meter, '') = coalesce(l.meter, '')
     and (l.item_id is null or u.item_id is null)
     and u.last_occurred_at >= l.span_start
     and u.first_occurred_at < l.span_end
@@ -76,7 +76,7 @@ raw as (
     case
       when item_id is not null then concat('i:', item_id)
       when subscription_id is not null then concat('s:', subscription_id)
-      else concat('c:', customer_id)
+      when customer_id is not null then concat('c:', customer_id)
     end as record_key
   from usage_records
   where usage_date >= cast($window_start as date)
@@ -91,7 +91,7 @@ edge_records as (
   join raw as r
     on r.source = d.source
     and r.record_date = d.usage_date
-    and r.record_meter = d.meter
+    and coalesce(r.record_meter, '') = coalesce(d.meter, '')
     and r.record_key = d.usage_key
     and r.occurred_at >= d.span_start
     and r.occurred_at < d.span_end

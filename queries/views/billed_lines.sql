@@ -1,5 +1,6 @@
 -- Every line of an invoice that is not void, with its invoice, what names it by its item, and what was given back since.
 -- `credited` is money back on the line itself: credit notes for it, and lines below zero for its item and period.
+-- A usage line without a period has its invoice's.
 -- `is_made_good` says that this, or a credit note for the whole invoice, leaves nothing of the charge.
 with signless as (
   -- Some platforms write a credit as a positive amount, some as a negative one.
@@ -48,6 +49,8 @@ invoice_terms as (
     bill_run_id,
     target_date,
     finalized_at,
+    case when period_start < period_end then period_start end as invoice_period_start,
+    case when period_start < period_end then period_end end as invoice_period_end,
     coalesce(created_at, finalized_at, arrow_cast(invoice_date, 'Timestamp(Microsecond, Some("UTC"))')) as made_at
   from invoices
   where coalesce(status, '') <> 'void'
@@ -79,8 +82,12 @@ lines as (
     l.unit_price,
     l.amount,
     coalesce(l.currency, v.invoice_currency) as currency,
-    l.period_start,
-    l.period_end,
+    coalesce(
+      l.period_start, case when l.kind = 'usage' and l.period_end is null then v.invoice_period_start end
+    ) as period_start,
+    coalesce(
+      l.period_end, case when l.kind = 'usage' and l.period_start is null then v.invoice_period_end end
+    ) as period_end,
     coalesce(l.is_prorated, false) as is_prorated,
     v.invoice_number,
     v.invoice_status,

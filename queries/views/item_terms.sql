@@ -1,3 +1,4 @@
+-- materialise
 -- One row per subscription item, with its subscription's state and the meter, unit and aggregation it is billed by.
 -- The item's own meter comes first, then that of its price's latest version.
 -- Columns that both sides of a join have are renamed before it: a filter that is moved below a join goes by names.

@@ -1,34 +1,32 @@
 -- usage_daily with the item that each row belongs to. A row that names its item keeps it. One that does not gets the
--- item of its subscription and meter, else of its customer and meter, where exactly one item has that meter; else NULL.
--- `usage_key` is the identity the usage was recorded under: the way back from a row to its raw records.
-with by_subscription as (
-  select source, subscription_id, meter, max(item_id) as subscription_item_id
-  from item_terms
-  where subscription_id is not null and meter is not null
-  group by source, subscription_id, meter
-  having count(*) = 1
+-- item of its subscription and meter, else of its customer and meter, where exactly one item has that meter while the
+-- usage happens (sole_items); else NULL. `usage_key` is the identity the usage was recorded under: the way back from a
+-- row to its raw records. Usage that names no owner has none.
+with used as (
+  select
+    source, item_id, subscription_id, customer_id, meter, usage_date, quantity_sum, record_count, quantity_max,
+    quantity_min, quantity_last, first_occurred_at, last_occurred_at, late_count, duplicate_count,
+    case
+      when item_id is not null then concat('i:', item_id)
+      when subscription_id is not null then concat('s:', subscription_id)
+      when customer_id is not null then concat('c:', customer_id)
+    end as usage_key
+  from usage_daily
 ),
 
-by_customer as (
-  select source, customer_id, meter, max(item_id) as customer_item_id
-  from item_terms
-  where customer_id is not null and meter is not null
-  group by source, customer_id, meter
-  having count(*) = 1
+owners as (
+  select source as sole_source, owner, asked_meter, item_id as sole_item_id, sole_from, sole_to
+  from sole_items
 )
 
--- The small tables stand on the left, so that they are the ones hashed.
+-- The small table stands on the left, so that it is the one hashed.
 select
   u.source,
-  coalesce(u.item_id, s.subscription_item_id, c.customer_item_id) as item_id,
+  coalesce(u.item_id, i.sole_item_id) as item_id,
   u.subscription_id,
   u.customer_id,
   u.meter,
-  case
-    when u.item_id is not null then concat('i:', u.item_id)
-    when u.subscription_id is not null then concat('s:', u.subscription_id)
-    else concat('c:', u.customer_id)
-  end as usage_key,
+  u.usage_key,
   u.usage_date,
   u.quantity_sum,
   u.record_count,
@@ -39,17 +37,11 @@ select
   u.last_occurred_at,
   u.late_count,
   u.duplicate_count
-from by_customer as c
-right join (
-  by_subscription as s
-  right join usage_daily as u
-    on s.source = u.source
-    and s.subscription_id = u.subscription_id
-    and s.meter = u.meter
-    and u.item_id is null
-)
-  on c.source = u.source
-  and c.customer_id = u.customer_id
-  and c.meter = u.meter
+from owners as i
+right join used as u
+  on i.sole_source = u.source
+  and i.owner = u.usage_key
+  and i.asked_meter = coalesce(u.meter, '')
+  and i.sole_from <= u.first_occurred_at
+  and i.sole_to > u.last_occurred_at
   and u.item_id is null
-  and u.subscription_id is null

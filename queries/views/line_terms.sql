@@ -1,5 +1,5 @@
 -- Every invoice line that has a price version in force at its period_start, with its invoice and that version.
--- A line that names no price has its item's.
+-- A line that names no price has its item's, and a usage line without a period its invoice's.
 with invoice_terms as (
   select
     source,
@@ -12,8 +12,26 @@ with invoice_terms as (
     bill_run_id,
     target_date,
     finalized_at,
-    created_at as invoice_created_at
+    created_at as invoice_created_at,
+    case when period_start < period_end then period_start end as invoice_period_start,
+    case when period_start < period_end then period_end end as invoice_period_end
   from invoices
+),
+
+lines as (
+  select
+    l.source, l.line_id, l.invoice_id, l.customer_id, l.subscription_id, l.item_id, l.price_id, l.meter, l.kind,
+    l.description, l.quantity, l.unit_price, l.amount, l.currency, l.is_prorated, l.billed_tiers,
+    v.invoice_customer_id, v.invoice_subscription_id, v.invoice_number, v.invoice_status, v.invoice_currency,
+    v.bill_run_id, v.target_date, v.finalized_at, v.invoice_created_at,
+    coalesce(
+      l.period_start, case when l.kind = 'usage' and l.period_end is null then v.invoice_period_start end
+    ) as period_start,
+    coalesce(
+      l.period_end, case when l.kind = 'usage' and l.period_start is null then v.invoice_period_end end
+    ) as period_end
+  from invoice_lines as l
+  left join invoice_terms as v on v.source = l.source and v.invoice_id = l.invoice_id
 ),
 
 items as (
@@ -51,8 +69,8 @@ select
   l.source,
   l.line_id,
   l.invoice_id,
-  coalesce(l.customer_id, v.invoice_customer_id) as customer_id,
-  coalesce(l.subscription_id, i.item_subscription_id, v.invoice_subscription_id) as subscription_id,
+  coalesce(l.customer_id, l.invoice_customer_id) as customer_id,
+  coalesce(l.subscription_id, i.item_subscription_id, l.invoice_subscription_id) as subscription_id,
   l.item_id,
   coalesce(l.price_id, i.item_price_id) as price_id,
   coalesce(l.meter, i.item_meter, t.price_meter) as meter,
@@ -66,13 +84,13 @@ select
   l.period_end,
   l.is_prorated,
   l.billed_tiers,
-  v.invoice_number,
-  v.invoice_status,
-  v.invoice_currency,
-  v.bill_run_id,
-  v.target_date,
-  v.finalized_at,
-  v.invoice_created_at,
+  l.invoice_number,
+  l.invoice_status,
+  l.invoice_currency,
+  l.bill_run_id,
+  l.target_date,
+  l.finalized_at,
+  l.invoice_created_at,
   t.price_effective_from,
   t.price,
   t.charge_model,
@@ -81,8 +99,7 @@ select
   t.aggregation,
   t.unit,
   t.product_name
-from invoice_lines as l
-left join invoice_terms as v on v.source = l.source and v.invoice_id = l.invoice_id
+from lines as l
 left join items as i on i.source = l.source and i.item_id = l.item_id
 join periods as p
   on p.source = l.source

@@ -3,10 +3,27 @@
 -- Days that lie wholly inside the period come from the rollup; days that straddle an edge, and the aggregations that no
 -- rollup can serve, come from the records: exact to the second, and records are read for those days only.
 -- No usage is 0 for sum, count, unique_count and weighted_sum, and NULL for max, min and last, where "no record" may
--- mean "as before". Lines of closed periods that end after the widest window's start.
+-- mean "as before". Lines of closed periods that end after the widest window's start; a line that tells no period has
+-- its invoice's, and without one there is nothing to count.
 with invoice_terms as (
-  select source, invoice_id, subscription_id as invoice_subscription_id
+  select
+    source,
+    invoice_id,
+    subscription_id as invoice_subscription_id,
+    case when period_start < period_end then period_start end as invoice_period_start,
+    case when period_start < period_end then period_end end as invoice_period_end
   from invoices
+),
+
+dated_lines as (
+  select
+    l.source, l.line_id, l.item_id, l.price_id, l.meter, l.subscription_id, v.invoice_subscription_id,
+    coalesce(l.period_start, case when l.period_end is null then v.invoice_period_start end) as period_start,
+    coalesce(l.period_end, case when l.period_start is null then v.invoice_period_end end) as period_end
+  from invoice_lines as l
+  left join invoice_terms as v on v.source = l.source and v.invoice_id = l.invoice_id
+  where l.kind = 'usage'
+    and (l.period_end is null or (l.period_end > $window_start and l.period_end <= $as_of))
 ),
 
 items as (
@@ -44,11 +61,10 @@ lines as (
     l.period_start,
     l.period_end,
     l.item_id,
-    coalesce(l.subscription_id, i.item_subscription_id, v.invoice_subscription_id) as subscription_id,
+    coalesce(l.subscription_id, i.item_subscription_id, l.invoice_subscription_id) as subscription_id,
     coalesce(l.meter, i.item_meter, p.price_meter) as meter,
     coalesce(p.price_aggregation, i.item_aggregation, m.meter_aggregation, 'sum') as aggregation
-  from invoice_lines as l
-  left join invoice_terms as v on v.source = l.source and v.invoice_id = l.invoice_id
+  from dated_lines as l
   left join items as i on i.source = l.source and i.item_id = l.item_id
   left join versions as p
     on p.source = l.source
@@ -56,61 +72,129 @@ lines as (
     and p.valid_from <= l.period_start
     and (p.valid_to is null or l.period_start < p.valid_to)
   left join meter_terms as m on m.source = l.source and m.meter_name = l.meter
-  where l.kind = 'usage' and l.period_end > $window_start and l.period_end <= $as_of
+  where l.period_start is not null and l.period_end > $window_start and l.period_end <= $as_of
 ),
 
-single_items as (
-  select source, subscription_id, meter, max(item_id) as single_item_id
-  from item_terms
-  group by source, subscription_id, meter
-  having count(*) = 1
+ends as (
+  select
+    source,
+    subscription_id as ended_subscription_id,
+    started_at,
+    coalesce(ended_at, case when status in ('cancelled', 'ended') then cancelled_at end) as ends_at
+  from subscriptions
 ),
 
--- A line without item is its subscription's only item of that meter, if there is just one.
+lives as (
+  select
+    i.source, i.item_id as live_item_id, i.subscription_id as live_subscription_id, i.meter as live_meter,
+    i.charge_type,
+    coalesce(i.effective_from, e.started_at, arrow_cast('0001-01-01T00:00:00Z', 'Timestamp(Microsecond, Some("UTC"))'))
+      as live_from,
+    coalesce(
+      least(i.effective_to, e.ends_at), arrow_cast('9999-12-31T00:00:00Z', 'Timestamp(Microsecond, Some("UTC"))')
+    ) as live_to
+  from item_terms as i
+  left join ends as e on e.source = i.source and e.ended_subscription_id = i.subscription_id
+),
+
+-- The items that a line without item may be for: those of its subscription and meter; without a meter too, any that
+-- charges for usage.
+line_items as (
+  select
+    l.source, l.line_id as itemless_line_id,
+    count(*) as ever_items,
+    max(i.live_item_id) as ever_item_id,
+    count(*) filter (where i.live_from < l.period_end and i.live_to > l.period_start) as live_items,
+    max(i.live_item_id) filter (where i.live_from < l.period_end and i.live_to > l.period_start) as live_item_id
+  from lines as l
+  join lives as i
+    on i.source = l.source
+    and i.live_subscription_id = l.subscription_id
+    and (i.live_meter = l.meter or (l.meter is null and coalesce(i.charge_type, 'usage') = 'usage'))
+  where l.item_id is null
+  group by l.source, l.line_id
+),
+
+-- A line without item is its subscription's only item of that meter, if there is just one in its period. Where there
+-- were others before or after, it also bills what is still sent under their names.
 usage_lines as (
   select
     l.source,
     l.line_id,
     l.period_start,
     l.period_end,
-    coalesce(l.item_id, s.single_item_id) as item_id,
+    case
+      when l.item_id is not null then l.item_id
+      when s.live_items = 1 then s.live_item_id
+      when s.live_items = 0 and s.ever_items = 1 then s.ever_item_id
+    end as item_id,
+    l.item_id is null and coalesce(s.ever_items > 1, false) as bills_other_items,
     l.subscription_id,
     l.meter,
     l.aggregation
   from lines as l
-  left join single_items as s
-    on s.source = l.source
-    and s.subscription_id = l.subscription_id
-    and s.meter = l.meter
-    and l.item_id is null
+  left join line_items as s on s.source = l.source and s.itemless_line_id = l.line_id
 ),
 
--- Rollup rows that touch the period: by item, and where one side has none, by subscription and meter.
+-- Lines whose item shares its customer and meter with others at other times: what names only the customer is theirs in
+-- the stretches in which the item alone is live. Whole days of these have the item; a day on which one item follows
+-- another has none, and is divided between them.
+followed_lines as (
+  select
+    l.source, l.line_id, l.aggregation, l.period_start, l.period_end, i.owner as line_owner, i.asked_meter,
+    greatest(l.period_start, i.sole_from) as used_from,
+    least(l.period_end, i.sole_to) as used_to
+  from usage_lines as l
+  join sole_items as i on i.source = l.source and i.item_id = l.item_id
+  where i.is_followed
+    and starts_with(i.owner, 'c:')
+    and l.period_start < i.sole_to
+    and l.period_end > i.sole_from
+),
+
+-- Rollup rows that touch the period: by item; where one side has none, by subscription and meter; and what names only
+-- its customer, on the days that are divided.
 touching as (
   select
-    l.source, l.line_id, l.aggregation, l.period_start, l.period_end, u.meter, u.usage_key, u.usage_date,
+    l.source, l.line_id, l.aggregation, l.period_start, l.period_end, l.period_start as used_from,
+    l.period_end as used_to, u.meter, u.usage_key, u.usage_date,
     u.quantity_sum, u.record_count, u.quantity_max, u.quantity_min, u.quantity_last, u.last_occurred_at,
     u.first_occurred_at >= l.period_start and u.last_occurred_at < l.period_end as is_inside
   from usage_lines as l
   join item_usage as u
     on u.source = l.source
     and u.item_id = l.item_id
-    and (l.meter is null or u.meter = l.meter)
+    and (l.meter is null or u.meter is null or u.meter = l.meter)
     and u.last_occurred_at >= l.period_start
     and u.first_occurred_at < l.period_end
   union all
   select
-    l.source, l.line_id, l.aggregation, l.period_start, l.period_end, u.meter, u.usage_key, u.usage_date,
+    l.source, l.line_id, l.aggregation, l.period_start, l.period_end, l.period_start as used_from,
+    l.period_end as used_to, u.meter, u.usage_key, u.usage_date,
     u.quantity_sum, u.record_count, u.quantity_max, u.quantity_min, u.quantity_last, u.last_occurred_at,
     u.first_occurred_at >= l.period_start and u.last_occurred_at < l.period_end as is_inside
   from usage_lines as l
   join item_usage as u
     on u.source = l.source
     and u.subscription_id = l.subscription_id
-    and u.meter = l.meter
-    and (l.item_id is null or u.item_id is null)
+    and coalesce(u.meter, '') = coalesce(l.meter, '')
+    and (l.item_id is null or u.item_id is null or (l.bills_other_items and u.item_id <> l.item_id))
     and u.last_occurred_at >= l.period_start
     and u.first_occurred_at < l.period_end
+  union all
+  select
+    l.source, l.line_id, l.aggregation, l.period_start, l.period_end, l.used_from, l.used_to, u.meter, u.usage_key,
+    u.usage_date,
+    u.quantity_sum, u.record_count, u.quantity_max, u.quantity_min, u.quantity_last, u.last_occurred_at,
+    u.first_occurred_at >= l.used_from and u.last_occurred_at < l.used_to as is_inside
+  from followed_lines as l
+  join item_usage as u
+    on u.source = l.source
+    and u.usage_key = l.line_owner
+    and coalesce(u.meter, '') = l.asked_meter
+    and u.item_id is null
+    and u.last_occurred_at >= l.used_from
+    and u.first_occurred_at < l.used_to
 ),
 
 -- One row per line and day: a day with any straddling row is read from the records as a whole, or not at all.
@@ -121,6 +205,8 @@ line_days as (
     aggregation,
     period_start,
     period_end,
+    used_from,
+    used_to,
     meter,
     usage_key,
     usage_date,
@@ -132,7 +218,8 @@ line_days as (
     last_value(quantity_last order by last_occurred_at) as quantity_last,
     max(last_occurred_at) as last_occurred_at
   from touching
-  group by source, line_id, aggregation, period_start, period_end, meter, usage_key, usage_date
+  group by
+    source, line_id, aggregation, period_start, period_end, used_from, used_to, meter, usage_key, usage_date
 ),
 
 line_records as (
@@ -143,15 +230,15 @@ line_records as (
   join usage_records as r
     on r.source = d.source
     and r.usage_date = d.usage_date
-    and r.meter = d.meter
+    and coalesce(r.meter, '') = coalesce(d.meter, '')
     and case
       when r.item_id is not null then concat('i:', r.item_id)
       when r.subscription_id is not null then concat('s:', r.subscription_id)
-      else concat('c:', r.customer_id)
+      when r.customer_id is not null then concat('c:', r.customer_id)
     end = d.usage_key
   where not d.from_rollup
-    and r.occurred_at >= d.period_start
-    and r.occurred_at < d.period_end
+    and r.occurred_at >= d.used_from
+    and r.occurred_at < d.used_to
     and coalesce(r.status, '') not in ('voided', 'error')
 ),
 

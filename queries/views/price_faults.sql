@@ -1,3 +1,4 @@
+-- materialise
 -- What is wrong with a price version in itself, one row per fault. With `stops_rating` the price has no defined amount,
 -- so no charge of it can be judged; the others leave a hole only for some quantities or dates.
 -- `missing` names what a price with the fault missing_value does not say.
@@ -128,6 +129,7 @@ price_level_faults as (
   from prices
   where package_size <= 0
     or included_quantity < 0
+    or rounding_increment <= 0
     or minimum_amount > maximum_amount
     or charge_model is null
     or charge_model not in (

@@ -1,3 +1,4 @@
+-- materialise
 -- Which version of a price is in force when: disjoint spans [valid_from, valid_to), valid_to NULL = still.
 -- Where versions overlap the one with the latest effective_from holds; where none is in force there is no span.
 -- A range join on these spans replaces the as-of join that the engine lacks, without a sort of the lines.

@@ -1,3 +1,4 @@
+-- materialise
 -- One row per price version, with everything that rating needs packed into the struct `price`.
 -- `platform` travels in the struct because a rounding or zero rule that the price leaves open is the platform's own.
 select

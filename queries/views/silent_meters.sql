@@ -1,3 +1,4 @@
+-- materialise
 -- Days of the last seven weeks on which fewer than half of the usual number of items used a meter, one row each. Usual
 -- is the median of the same weekday in the six weeks before; the number must also lie far outside its own scatter.
 -- A meter whose items have ended has not fallen silent.

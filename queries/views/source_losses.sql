@@ -1,3 +1,4 @@
+-- materialise
 -- Days of the last seven weeks on which a source delivered fewer records than usual and many items of several meters
 -- had less usage at once, one row for each such meter. Usual is the median of the same weekday in the six weeks before.
 -- One large customer that uses less moves the total but not the items; a single meter that stops is silent_meters'.

@@ -1,3 +1,4 @@
+-- materialise
 -- Days on which many series of a meter left their level at once and in one direction, one row each (`scope` is 'source'
 -- where most meters of the source did). What many customers share has one cause upstream of them.
 -- Many: three customers, a tenth of the series that have a baseline, and more than the days before let expect. A day

@@ -1,3 +1,4 @@
+-- materialise
 -- Days of a series that lie at a factor between units above or below their baseline: bytes for kilobytes, seconds for
 -- hours. One row each, with the factor that fits the series best. A factor counts where two days show it, or the same
 -- day of three series of the meter (`is_systemic`); how near a day must come follows the scatter of the series.

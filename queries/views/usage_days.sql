@@ -1,3 +1,4 @@
+-- materialise
 -- Every day of the last seven weeks of every series of usage, beside its own past: `baseline` is the median of the same
 -- weekday in the six weeks before, of as many of them as the series has (`baseline_weeks`, three at least). A day is
 -- never part of its own baseline. `age` counts the days back from the last whole day, see usage_history.

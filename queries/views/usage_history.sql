@@ -1,6 +1,6 @@
 -- materialise
 -- The usage of the last fourteen weeks, one row a series: what one item used of one meter; usage that belongs to no
--- item is the series of its subscription or customer. One quantity a day, by what the meter counts; a day without usage
+-- item is the series of its subscription or customer, and usage of no one has none. One quantity a day, by what the meter counts; a day without usage
 -- is 0. `weeks[1 + age % 7][1 + age / 7]` is the quantity of the day that lies `age` days before `last_day`, the last
 -- whole day (UTC, numbered from 1970-01-01) six hours before the run: a list for each weekday, newest week first.
 -- `is_level` tells meters of which the highest or last value counts. `first_age` and `last_age` are the oldest and the

@@ -1,7 +1,10 @@
+-- materialise
 -- What is usual for a series of usage, one row each, from the weeks before the newest one (ages 7 to 62).
 -- `scatter` is the median relative distance of a day from its baseline over six weeks. It is measured from zero and
--- therefore widens while a series grows. `irregular_share` is the part of the days without usage, apart from weekdays
--- that are never used: above 0.3 a series has no daily level, and its other active days say what is usual.
+-- therefore widens while a series grows. `irregular_share` is the part without usage of the days of those weekdays that
+-- are used at all: above 0.3 a series has no daily level, and its other active days say what is usual. Rare usage leaves
+-- weekdays out by chance. Where more than a tenth of the days of the used weekdays are empty, which is more than a
+-- working week has, the weekdays that chance may have left empty (one time in twenty) count with the used ones.
 -- Double precision serves the statistics alone.
 with scatters as (
   select
@@ -41,16 +44,44 @@ counted as (
   from weekdays
 ),
 
+chances as (
+  select
+    source, series, meter, past_weeks, active,
+    cast(cardinality(active) as double) as active_days,
+    power(
+      1 - cast(sum(cast(cardinality(active) as bigint)) over whole_series as double)
+        / cast(sum(past_weeks) over whole_series as double),
+      cast(past_weeks as double)
+    ) >= 0.05 as may_be_chance
+  from counted
+  window whole_series as (partition by source, series, meter)
+),
+
+shares as (
+  select
+    source,
+    series,
+    meter,
+    coalesce(
+      1 - sum(active_days) / cast(sum(past_weeks) filter (where active_days > 0) as double), cast(0 as double)
+    ) as used_share,
+    coalesce(
+      1 - sum(active_days) / cast(sum(past_weeks) filter (where active_days > 0 or may_be_chance) as double),
+      cast(0 as double)
+    ) as chance_share,
+    array_sort(flatten(array_agg(active))) as active
+  from chances
+  group by source, series, meter
+),
+
 habits as (
   select
     source,
     series,
     meter,
-    1 - cast(sum(cast(cardinality(active) as bigint)) as double) / cast(sum(past_weeks) as double)
-      - cast(count(*) filter (where cardinality(active) = 0) as double) / 7 as irregular_share,
-    array_sort(flatten(array_agg(active))) as active
-  from counted
-  group by source, series, meter
+    case when used_share > 0.1 then chance_share else used_share end as irregular_share,
+    active
+  from shares
 ),
 
 -- Medians of logarithms serve the irregular ones only.

@@ -1,5 +1,5 @@
 -- materialise
--- Usage records of the last 45 days that agree with others of their owner in everything that was sent, but not in the
+-- Usage records of the last 62 days that agree with others of their owner in everything that was sent, but not in the
 -- key: same meter, moment, quantity, distinct value, attributes and end. `occurrence` counts them in the order in which
 -- they arrived; 1 is the original. What repeats a key is left out: usage_duplicates has it.
 -- Moments and quantities are compared first: they are numbers, and few records agree in both.
@@ -13,9 +13,9 @@ with counted as (
       else concat('c:', customer_id)
     end as owner
   from usage_records
-  where usage_date >= cast($as_of - interval '45 days' as date)
+  where usage_date >= cast($as_of - interval '62 days' as date)
     and usage_date <= cast($as_of as date)
-    and occurred_at >= $as_of - interval '45 days'
+    and occurred_at >= $as_of - interval '62 days'
     and occurred_at < $as_of
     and coalesce(status, '') not in ('voided', 'error')
     and quantity <> 0

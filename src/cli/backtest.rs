@@ -6,20 +6,19 @@ use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use serde_json::{Value, json};
 
 use super::args::{CalibrateArgs, Global, ReplayArgs};
+use super::between::explained;
 use super::context::{Context, configuration, rules};
 use super::detect::preflight;
 use super::export::source;
-use super::output::{rows, say};
+use super::output::{cell, rows, say};
 use super::progress::Bars;
 use super::{Exit, Failure};
 use crate::detect::{
     Backtest, Beginnings, DayCount, DetectError, Issue, Judged, Request, RuleOutcome, Totals,
     World, as_today, replay,
 };
-use crate::explain::{Found, explain};
-use crate::model::text::nearest;
 use crate::rules::{Rule, RuleSet};
-use crate::signals::{Exchange, Group, Observed, group, load};
+use crate::signals::{Group, Observed, group, load};
 
 /// Everything that a replay needs, checked before anything is read.
 struct Plan {
@@ -141,7 +140,7 @@ async fn plan(global: &Global, args: &ReplayArgs, now: DateTime<Utc>) -> Result<
         .take_while(|day| *day < args.to)
         .map(|day| day.and_time(time).and_utc())
         .collect();
-    let context = Context::open(config, now).await?;
+    let context = Context::of_lake(config, now).await?;
     preflight(&context, &set).await?;
     Ok(Plan {
         context,
@@ -154,26 +153,9 @@ async fn plan(global: &Global, args: &ReplayArgs, now: DateTime<Utc>) -> Result<
 
 /// Gives a parameter of the rule another value.
 fn assign(rule: &mut Rule, name: &str, text: &str) -> Result<(), Failure> {
-    let refuse = |reason: String| Failure::new(Exit::Usage, reason);
-    let Some(kind) = rule.params.get(name).map(|param| param.kind) else {
-        let hint = nearest(name, rule.params.keys().map(String::as_str));
-        let hint = hint
-            .map(|name| format!("; did you mean `{name}`?"))
-            .unwrap_or_default();
-        let id = &rule.id;
-        return Err(refuse(format!(
-            "rule `{id}` has no parameter `{name}`{hint}"
-        )));
-    };
     let text = text.trim().trim_matches(['"', '\'']);
-    let value = kind.parse(text).ok_or_else(|| {
-        let expected = kind.expected();
-        refuse(format!("parameter `{name}`: `{text}` is not {expected}"))
-    })?;
-    if let Some(param) = rule.params.get_mut(name) {
-        param.value = value;
-    }
-    Ok(())
+    rule.assign(name, text)
+        .map_err(|error| Failure::of(Exit::Usage, &error))
 }
 
 /// Day by day, every variant on the same tables.
@@ -205,31 +187,14 @@ async fn over_days(plan: &Plan, variants: &[Rule], bars: &Bars) -> Result<Vec<Re
         let known = known.map_err(failed)?;
         let outcomes = replay(&request, &workers, &known, variants).await;
         let mut outcomes = outcomes.map_err(failed)?;
-        explained(plan, &known, *at, &mut outcomes).await?;
+        // Grouped by what explains them, with what was known then.
+        explained(&known, &plan.set, *at, &mut outcomes).await?;
         for (one, outcome) in replayed.iter_mut().zip(outcomes) {
             one.enter(plan, &beginnings, *at, outcome)?;
         }
     }
     bars.clear();
     Ok(replayed)
-}
-
-/// Findings are grouped by what explains them: with what was known then.
-async fn explained(
-    plan: &Plan,
-    known: &World,
-    at: DateTime<Utc>,
-    outcomes: &mut [RuleOutcome<'_>],
-) -> Result<(), Failure> {
-    let mut found: Vec<Found<'_>> = outcomes
-        .iter_mut()
-        .map(|outcome| Found {
-            rule: outcome.rule,
-            findings: &mut outcome.findings,
-        })
-        .collect();
-    let result = explain(known.ctx(), &plan.set, at, &mut found).await;
-    result.map_err(|error| Failure::of(Exit::Failed, &error))
 }
 
 impl Replayed {
@@ -259,10 +224,7 @@ impl Replayed {
             }
         }
         self.has_gaps |= !unjudged.is_empty();
-        let exchange = Exchange {
-            currency: &config.reporting.currency,
-            rates: &config.reporting.rates,
-        };
+        let exchange = plan.context.exchange();
         let observed = Observed {
             rule: outcome.rule,
             findings: outcome.findings,
@@ -320,23 +282,8 @@ fn object(counts: &impl serde::Serialize) -> Result<Value, Failure> {
 
 fn print(global: &Global, columns: &[&str], values: &[Value]) -> Result<(), Failure> {
     rows(global, columns, values, |value| {
-        columns.iter().map(|column| text(&value[*column])).collect()
+        columns.iter().map(|column| cell(&value[*column])).collect()
     })
-}
-
-fn text(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        Value::Array(items) => items.iter().map(text).collect::<Vec<_>>().join("; "),
-        Value::Object(money) => {
-            let amounts = money
-                .iter()
-                .map(|(currency, amount)| format!("{} {currency}", text(amount)));
-            amounts.collect::<Vec<_>>().join(", ")
-        }
-        other => other.to_string(),
-    }
 }
 
 /// What the figures rest on, and the code.

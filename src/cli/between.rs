@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use super::context::Context;
 use super::{Exit, Failure};
-use crate::detect::{Detection, RuleOutcome, World};
+use crate::detect::{RuleOutcome, World};
 use crate::explain::{Found, explain};
 use crate::model::signal::RemediationRow;
 use crate::remediate::{Case, after, steps};
@@ -43,27 +42,21 @@ pub(super) fn remediations(grouped: &[Grouped<'_>], as_of: DateTime<Utc>) -> Vec
     complete.flatten().collect()
 }
 
-/// Has the findings of the rules that ask for it explained, before they are grouped by explanation.
+/// Has the findings of the rules that ask for it explained, before they are grouped by explanation,
+/// on the tables that they were found in.
 pub(super) async fn explained(
-    context: &Context,
+    world: &World,
     set: &RuleSet,
-    detection: &mut Detection<'_>,
+    as_of: DateTime<Utc>,
+    outcomes: &mut [RuleOutcome<'_>],
 ) -> Result<(), Failure> {
-    let asks =
-        |outcome: &RuleOutcome<'_>| outcome.rule.explain.is_some() && !outcome.findings.is_empty();
-    if !detection.outcomes.iter().any(asks) {
-        return Ok(());
-    }
-    let world = World::of_lake(&context.lake, &context.sessions, &context.config.sources).await;
-    let world = world.map_err(|error| Failure::of(Exit::Failed, &error))?;
-    let mut found: Vec<Found<'_>> = detection
-        .outcomes
+    let mut found: Vec<Found<'_>> = outcomes
         .iter_mut()
         .map(|outcome| Found {
             rule: outcome.rule,
             findings: &mut outcome.findings,
         })
         .collect();
-    let result = explain(world.ctx(), set, context.as_of, &mut found).await;
+    let result = explain(world.ctx(), set, as_of, &mut found).await;
     result.map_err(|error| Failure::of(Exit::Failed, &error))
 }

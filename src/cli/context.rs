@@ -8,12 +8,13 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use url::Url;
 
 use super::args::Global;
-use super::{Exit, Failure};
+use super::{Exit, Failure, meant};
 use crate::config::{Config, Overrides, environment};
-use crate::lake::{Lake, object_place};
+use crate::lake::{Lake, LakeError, TABLES, object_place};
 use crate::model::Run;
-use crate::rules::{RuleFile, RuleSet, lock_hash};
+use crate::rules::{RuleError, RuleFile, RuleSet, lock_hash};
 use crate::session::{Resources, Sessions, Workers};
+use crate::signals::Exchange;
 
 /// Settings with a lake and sessions.
 pub(super) struct Context {
@@ -63,6 +64,42 @@ impl Context {
         })
     }
 
+    /// The same for a command that only looks: a lake that is not there is not an empty one.
+    pub(super) async fn of_lake(config: Config, now: DateTime<Utc>) -> Result<Self, Failure> {
+        let context = Self::open(config, now).await?;
+        let is_there = context.holds_a_table().await;
+        if is_there.map_err(|error| Failure::of(Exit::Failed, &error))? {
+            return Ok(context);
+        }
+        let url = context.lake.url();
+        let path = url.to_file_path().map(|path| path.display().to_string());
+        let place = path.unwrap_or_else(|()| url.to_string());
+        let reason = format!("lake not found at {place}; run `trueup run` first, or pass --lake");
+        Err(Failure::new(Exit::Usage, reason))
+    }
+
+    async fn holds_a_table(&self) -> Result<bool, LakeError> {
+        // A lake in memory is always new: whoever names one wants an empty one.
+        if self.lake.url().scheme() == "memory" {
+            return Ok(true);
+        }
+        for def in TABLES.iter() {
+            if self.lake.existing(def).await?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// What money is told in.
+    pub(super) fn exchange(&self) -> Exchange<'_> {
+        let reporting = &self.config.reporting;
+        Exchange {
+            currency: &reporting.currency,
+            rates: &reporting.rates,
+        }
+    }
+
     /// A run of this kind at this moment.
     pub(super) fn run(&self, kind: &'static str, rules: &RuleSet) -> Run {
         Run::new(kind, self.as_of, self.config.hash(), lock_hash(rules))
@@ -87,9 +124,39 @@ pub(super) async fn rules(config: &Config) -> Result<RuleSet, Failure> {
     for dir in &config.rules.dirs {
         files.extend(rule_files(dir).await?);
     }
-    crate::rules::load(&files, &config.rules).map_err(|errors| {
-        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    let set = crate::rules::load(&files, &config.rules).map_err(|errors| {
+        let lines: Vec<String> = errors.iter().map(|error| placed(config, error)).collect();
         Failure::new(Exit::Usage, lines.join("\n"))
+    })?;
+    let unknown: Vec<String> = unknown_suppressions(config, &set).collect();
+    if unknown.is_empty() {
+        return Ok(set);
+    }
+    Err(Failure::new(Exit::Usage, unknown.join("\n")))
+}
+
+/// The error's text; of one about an override, with the place where that was written.
+fn placed(config: &Config, error: &RuleError) -> String {
+    let written = error
+        .key
+        .as_ref()
+        .and_then(|key| Some((key, config.rules.places.get(key)?)));
+    match written {
+        Some((key, place)) => format!("{place}: `{key}`: {}", error.problem),
+        None => error.to_string(),
+    }
+}
+
+/// Suppressions of rules that there are not: they would suppress nothing, and nobody would know.
+fn unknown_suppressions(config: &Config, set: &RuleSet) -> impl Iterator<Item = String> {
+    let unknown = config
+        .suppress
+        .iter()
+        .filter(move |suppression| !set.ids().any(|id| id == suppression.rule));
+    unknown.map(move |suppression| {
+        let (place, rule) = (&suppression.place, &suppression.rule);
+        let hint = meant(rule, set.ids());
+        format!("{place}: `suppress.rule`: unknown rule `{rule}`{hint}")
     })
 }
 

@@ -3,25 +3,24 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
 use serde_json::json;
 
 use super::args::{DetectArgs, Global};
 use super::between::{explained, remediations};
 use super::context::{Context, configuration, rules};
-use super::export::source;
-use super::output::rows;
+use super::export::{roll_up, source};
+use super::output::{cell, rows, say};
 use super::progress::Bars;
-use super::summary::{Outcome, exit, print};
+use super::record::{judged, or_failed};
+use super::summary::{Outcome, ending, exit, print, unjudged};
 use super::{Exit, Failure};
-use crate::derive::refresh;
-use crate::detect::{Depth, Detection, Request, RuleOutcome, World, check, detect as detect_all};
-use crate::lake::{Upsert, Writer, table, to_batch, upsert};
-use crate::model::{Decimal, RuleRunRow, Run, Verdict};
+use crate::detect::{Depth, Detection, Request, RuleOutcome, check, detect as detect_all};
+use crate::model::signal::{SignalRow, status};
+use crate::model::{Decimal, RuleRunRow, Run, Severity, Verdict};
 use crate::rules::RuleSet;
 use crate::signals::{
-    Exchange, Grouped, Moment, Observed, Results, Transition, entities, group, load, lookup,
-    transitions, write,
+    Grouped, Moment, Observed, Results, Transition, entities, group, load, lookup, transitions,
+    write,
 };
 
 pub(super) async fn detect(
@@ -43,20 +42,22 @@ pub(super) async fn detect(
         run = run.of_part(std::iter::once(source).chain(args.rules.iter().map(String::as_str)));
     }
     let bars = Bars::new(global);
-    if !args.dry_run {
-        let refreshed = refresh(&context.lake, &context.sessions, &run.id).await;
-        refreshed.map_err(|error| Failure::of(Exit::Failed, &error))?;
-    }
     let scope = Scope {
         rules: &args.rules,
         source: args.source.as_deref(),
     };
     if args.dry_run {
-        return dry_run(global, &context, &run, &set, scope, &bars).await;
+        let planned = plan(&context, &run, &set, scope, &bars).await?;
+        return show(global, &planned, args.fail_on);
     }
-    let outcome = judge(&context, &run, &set, scope, &bars).await?;
+    let work = async {
+        let refreshed = roll_up(&context, &run).await?;
+        let outcome = judge(&context, &run, &set, scope, &bars).await?;
+        Ok::<_, Failure>((refreshed, outcome))
+    };
+    let (refreshed, outcome) = or_failed(&context, &run, work).await?;
     print(global, &run, &outcome, None)?;
-    Ok(exit(&outcome, false, args.fail_on))
+    Ok(exit(&outcome, !refreshed.failed.is_empty(), args.fail_on))
 }
 
 /// Which rules and sources.
@@ -87,7 +88,7 @@ pub(super) async fn judge(
     bars: &Bars,
 ) -> Result<Outcome, Failure> {
     let mut detection = ask(context, run, set, scope, bars).await?;
-    explained(context, set, &mut detection).await?;
+    explained(&detection.world, set, run.as_of, &mut detection.outcomes).await?;
     let grouped = form(context, &detection)?;
     let moment = Moment {
         run_id: &run.id,
@@ -95,9 +96,7 @@ pub(super) async fn judge(
     };
     let platforms = platforms(context);
     let failed = |error: &(dyn std::error::Error + 'static)| Failure::of(Exit::Failed, error);
-    let world = World::of_lake(&context.lake, &context.sessions, &context.config.sources).await;
-    let world = world.map_err(|error| failed(&error))?;
-    let known = lookup(world.ctx(), &grouped)
+    let known = lookup(detection.world.ctx(), &grouped)
         .await
         .map_err(|error| failed(&error))?;
     let groups = || grouped.iter().flat_map(|rule| &rule.groups);
@@ -132,7 +131,7 @@ pub(super) async fn judge(
         versions: detection.versions.clone(),
         reporting: context.config.reporting.currency.clone(),
     };
-    record(context, run, &outcome).await?;
+    judged(context, run, &outcome).await?;
     Ok(outcome)
 }
 
@@ -163,11 +162,7 @@ async fn ask<'a>(
 }
 
 fn form<'a>(context: &Context, detection: &Detection<'a>) -> Result<Vec<Grouped<'a>>, Failure> {
-    let reporting = &context.config.reporting;
-    let exchange = Exchange {
-        currency: &reporting.currency,
-        rates: &reporting.rates,
-    };
+    let exchange = context.exchange();
     let today = context.as_of.date_naive();
     detection
         .outcomes
@@ -262,99 +257,48 @@ fn sum(mut amounts: impl Iterator<Item = Decimal>) -> Result<Option<Decimal>, ()
     amounts.try_fold(first, add).map(Some).ok_or(())
 }
 
-#[derive(Serialize)]
-struct RunRow<'a> {
-    run_id: &'a str,
-    kind: &'a str,
-    as_of: DateTime<Utc>,
-    started_at: DateTime<Utc>,
-    finished_at: DateTime<Utc>,
-    status: &'a str,
-    trueup_version: &'a str,
-    config_hash: &'a str,
-    rules_lock_hash: &'a str,
-    input_versions: String,
-    counts: String,
-    error: Option<String>,
+/// What a run would do.
+struct Planned {
+    transitions: Vec<Transition>,
+    /// The signals as they are known now.
+    known: BTreeMap<String, SignalRow>,
+    rule_runs: Vec<RuleRunRow>,
 }
 
-/// The run's own row, written when everything else is.
-async fn record(context: &Context, run: &Run, outcome: &Outcome) -> Result<(), Failure> {
-    let Some(def) = table("runs") else {
-        return Ok(());
-    };
-    let status = if outcome.inconclusive().next().is_some() {
-        "inconclusive"
-    } else {
-        "ok"
-    };
-    let row = RunRow {
-        run_id: &run.id,
-        kind: run.kind,
-        as_of: run.as_of,
-        started_at: run.as_of,
-        finished_at: run.now(),
-        status,
-        trueup_version: env!("CARGO_PKG_VERSION"),
-        config_hash: &run.config_hash,
-        rules_lock_hash: &run.rules_hash,
-        input_versions: json!(outcome.versions).to_string(),
-        counts: outcome.counts().to_string(),
-        error: None,
-    };
-    let failed = |error| Failure::of(Exit::Failed, &error);
-    // The versions of result tables move with every run; what was judged does not.
-    let volatile = &["finished_at", "input_versions"];
-    let rows = to_batch(def, &[row]).map_err(failed)?;
-    let change = Upsert {
-        rows,
-        volatile,
-        new_since: None,
-    };
-    let writer = Writer::new("runs", &run.id);
-    let session = context.sessions.session();
-    upsert(&context.lake, &session, def, &writer, change)
-        .await
-        .map_err(failed)?;
-    Ok(())
-}
-
-async fn dry_run(
-    global: &Global,
+async fn plan(
     context: &Context,
     run: &Run,
     set: &RuleSet,
     scope: Scope<'_>,
     bars: &Bars,
-) -> Result<Exit, Failure> {
+) -> Result<Planned, Failure> {
     let mut detection = ask(context, run, set, scope, bars).await?;
-    explained(context, set, &mut detection).await?;
+    explained(&detection.world, set, run.as_of, &mut detection.outcomes).await?;
     let grouped = form(context, &detection)?;
-    let failed = |error: crate::signals::SignalsError| Failure::of(Exit::Failed, &error);
-    let known = load(&context.lake, &context.sessions.session())
-        .await
-        .map_err(failed)?;
+    let known = load(&context.lake, &context.sessions.session()).await;
+    let known = known.map_err(|error| Failure::of(Exit::Failed, &error))?;
     let moment = Moment {
         run_id: &run.id,
         as_of: run.as_of,
     };
-    let planned = transitions(&known, &grouped, &platforms(context), moment);
+    Ok(Planned {
+        transitions: transitions(&known, &grouped, &platforms(context), moment),
+        known,
+        rule_runs: rule_runs(context, run, &detection.outcomes, &grouped)?,
+    })
+}
+
+/// Shows what a run would do, and answers with its code.
+fn show(global: &Global, planned: &Planned, fail_on: Option<Severity>) -> Result<Exit, Failure> {
     let change = |transition: &Transition| {
-        let event = transition
-            .events
-            .first()
-            .and_then(|event| event.kind.clone());
-        event.unwrap_or_else(|| "unchanged".to_owned())
+        let event = transition.events.first();
+        let kind = event.and_then(|event| event.kind.clone());
+        kind.unwrap_or_else(|| "unchanged".to_owned())
     };
-    let values: Vec<_> = planned
-        .iter()
+    let changes = planned.transitions.iter();
+    let values: Vec<_> = changes
         .map(|t| json!({ "change": change(t), "signal": t.row }))
         .collect();
-    let text = |value: &serde_json::Value| match value {
-        serde_json::Value::String(text) => text.clone(),
-        serde_json::Value::Null => String::new(),
-        other => other.to_string(),
-    };
     let columns = [
         "signal_id",
         "severity",
@@ -368,20 +312,24 @@ async fn dry_run(
     let mut headings = vec!["change"];
     headings.extend(columns);
     rows(global, &headings, &values, |value| {
-        let signal = columns.iter().map(|column| text(&value["signal"][*column]));
-        std::iter::once(text(&value["change"]))
+        let signal = columns.iter().map(|column| cell(&value["signal"][*column]));
+        std::iter::once(cell(&value["change"]))
             .chain(signal)
             .collect()
     })?;
-    let rule_runs = rule_runs(context, run, &detection.outcomes, &grouped)?;
-    let unjudged = super::summary::unjudged(&rule_runs);
-    super::output::say(
-        global,
-        &format!("dry run: nothing was written{}", unjudged.1),
-    );
-    Ok(if unjudged.0 > 0 {
-        Exit::Inconclusive
-    } else {
-        Exit::Done
-    })
+    let (count, reasons) = unjudged(&planned.rule_runs);
+    say(global, &format!("dry run: nothing was written{reasons}"));
+    Ok(ending(&planned.open(), false, count > 0, fail_on))
+}
+
+impl Planned {
+    /// The signals that would be open afterwards.
+    fn open(&self) -> Vec<SignalRow> {
+        let mut after = self.known.clone();
+        let changed = self.transitions.iter().map(|transition| &transition.row);
+        after.extend(changed.map(|row| (row.signal_id.clone(), row.clone())));
+        let is_open =
+            |row: &SignalRow| row.status != status::RESOLVED && row.is_suppressed != Some(true);
+        after.into_values().filter(is_open).collect()
+    }
 }

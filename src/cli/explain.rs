@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 
 use super::args::{ExplainArgs, Format, Global};
 use super::context::{Context, configuration_or_lake};
-use super::output::{format, table, write};
-use super::signals::{find, money};
+use super::output::{cell, format, rows, table, write};
+use super::signals::find;
+use super::wording::{money, number, period, steps, text};
 use super::{Exit, Failure};
 use crate::model::signal::EntityRow;
 use crate::signals::Shown;
@@ -19,14 +20,21 @@ pub(super) async fn explain(
     args: &ExplainArgs,
     now: DateTime<Utc>,
 ) -> Result<Exit, Failure> {
-    let context = Context::open(configuration_or_lake(global)?, now).await?;
+    let context = Context::of_lake(configuration_or_lake(global)?, now).await?;
     let shown = find(&context, &args.signal).await?;
-    if format(global) == Format::Table {
-        write(&people(&shown, args.records))?;
-    } else {
-        let value = machine(&shown, args.records);
-        let text = serde_json::to_string(&value).map_err(Failure::internal)?;
-        write(&format!("{text}\n"))?;
+    match format(global) {
+        Format::Table => write(&people(&shown, args.records))?,
+        Format::Json => {
+            let value = machine(&shown, args.records);
+            let text = serde_json::to_string(&value).map_err(Failure::internal)?;
+            write(&format!("{text}\n"))?;
+        }
+        // An explanation is no table: the records concerned are.
+        Format::Csv => {
+            let mut records = records(&shown);
+            records.truncate(args.records);
+            rows(global, &HEADINGS, &records, |row| cells(row))?;
+        }
     }
     Ok(Exit::Done)
 }
@@ -115,7 +123,6 @@ fn people(shown: &Shown, most: usize) -> String {
     let leading = leading(shown);
     let evidence = &leading["evidence"];
     let records = records(shown);
-    let text = |value: &Option<String>| value.clone().unwrap_or_default();
     let mut out = format!(
         "{}\n{}, {}, rule {}, {}\n",
         text(&signal.title),
@@ -170,53 +177,42 @@ fn people(shown: &Shown, most: usize) -> String {
         out.push_str(&format!("\ntier by tier\n{tiers}\n"));
     }
 
-    let headings = [
-        "record",
-        "number",
-        "customer",
-        "period",
-        "billed",
-        "due",
-        "difference",
-        "unit",
-    ];
-    let cells = records.iter().take(most).map(|row| {
-        let number = |value: Option<crate::model::Decimal>| {
-            value.map(|value| value.to_string()).unwrap_or_default()
-        };
-        vec![
-            format!("{} {}", row.entity_type.replace('_', " "), row.entity_id),
-            text(&row.entity_number),
-            text(&row.customer_id),
-            period(row),
-            number(row.actual),
-            number(row.expected),
-            number(row.delta),
-            text(&row.unit),
-        ]
-    });
+    let cells = records.iter().take(most).map(|row| cells(row));
     out.push_str(&format!(
         "\nthe records concerned\n{}\n",
-        table(&headings, cells)
+        table(&HEADINGS, cells)
     ));
     if records.len() > most {
         let more = records.len() - most;
         out.push_str(&format!("and {more} more; --records shows them\n"));
     }
 
-    out.push_str("\nwhat to do\n");
-    for step in &shown.remediations {
-        out.push_str(&format!(
-            "  {}. [{}] {}\n     check:   {}\n     why:     {}\n     outcome: {}\n",
-            step.step,
-            text(&step.target_system),
-            text(&step.action),
-            text(&step.what_to_check),
-            text(&step.why),
-            text(&step.expected_outcome),
-        ));
-    }
+    out.push_str(&steps(&shown.remediations));
     out
+}
+
+const HEADINGS: [&str; 8] = [
+    "record",
+    "number",
+    "customer",
+    "period",
+    "billed",
+    "due",
+    "difference",
+    "unit",
+];
+
+fn cells(row: &EntityRow) -> Vec<String> {
+    vec![
+        format!("{} {}", row.entity_type.replace('_', " "), row.entity_id),
+        text(&row.entity_number),
+        text(&row.customer_id),
+        period(row),
+        number(row.actual),
+        number(row.expected),
+        number(row.delta),
+        text(&row.unit),
+    ]
 }
 
 /// The other explanations that fit, in words.
@@ -241,14 +237,6 @@ fn named(row: &EntityRow) -> String {
     name
 }
 
-fn period(row: &EntityRow) -> String {
-    let day = |at: Option<DateTime<Utc>>| at.map(|at| at.date_naive().to_string());
-    match (day(row.period_start), day(row.period_end)) {
-        (Some(start), Some(end)) => format!("{start} – {end}"),
-        _ => String::new(),
-    }
-}
-
 /// The computation that is due on the left, the one that was billed on the right.
 fn side_by_side(due: &Value, billed: &Value) -> Option<String> {
     let (due, billed) = (due.as_array()?, billed.as_array()?);
@@ -266,13 +254,14 @@ fn side_by_side(due: &Value, billed: &Value) -> Option<String> {
         "amount",
     ];
     let side = |tier: Option<&Value>| -> Vec<String> {
-        let cell = |column: &str| match tier.map(|tier| &tier[column]) {
-            Some(Value::String(text)) => text.clone(),
-            Some(Value::Null) if column == "up_to" => "and above".to_owned(),
-            Some(Value::Null) | None => String::new(),
-            Some(other) => other.to_string(),
-        };
-        columns.into_iter().map(cell).collect()
+        let cells = columns
+            .into_iter()
+            .map(|column| match tier.map(|tier| &tier[column]) {
+                Some(Value::Null) if column == "up_to" => "and above".to_owned(),
+                Some(value) => cell(value),
+                None => String::new(),
+            });
+        cells.collect()
     };
     let rows = (0..due.len().max(billed.len())).map(|at| {
         let mut row = side(due.get(at));

@@ -1,17 +1,17 @@
 //! `trueup export`: what changed at the sources, into the lake.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::args::{ExportArgs, Global};
 use super::context::{Context, configuration, rules};
-use super::output::{complain, rows};
+use super::output::{caution, complain, rows, say};
 use super::progress::Bars;
+use super::record::{exported, or_failed};
 use super::{Exit, Failure};
 use crate::config::{CANONICAL_TABLES, Config, Source};
 use crate::derive::{Refreshed, refresh};
-use crate::export::{ExportError, Report, Request, export as export_sources};
+use crate::export::{ExportError, Report, Request, export as export_sources, mark_failed};
 use crate::model::Run;
-use crate::model::text::nearest;
 
 pub(super) async fn export(
     global: &Global,
@@ -24,7 +24,7 @@ pub(super) async fn export(
         .as_deref()
         .filter(|table| !CANONICAL_TABLES.contains(table))
     {
-        return Err(unknown("table", table, CANONICAL_TABLES));
+        return Err(Failure::unknown("table", table, CANONICAL_TABLES));
     }
     source(&config, args.source.as_deref())?;
     let set = rules(&config).await?;
@@ -32,8 +32,26 @@ pub(super) async fn export(
     let run = context.run("export", &set);
     let bars = Bars::new(global);
     let only = (args.source.as_deref(), args.table.as_deref());
-    let (report, _) = export_and_derive(&context, &run, only, args.full, &bars).await?;
-    warn(&report);
+    let work = async {
+        let mut report = export_all(&context, &run, only, args.full, &bars).await?;
+        warn(&report);
+        // Before the rollup, which may fail: what was exported is done.
+        print(global, &report)?;
+        let refreshed = roll_up(&context, &run).await?;
+        report.failed.extend(refreshed.failed);
+        exported(&context, &run, &report).await?;
+        Ok::<_, Failure>(report)
+    };
+    let report = or_failed(&context, &run, work).await?;
+    Ok(if report.has_failures() {
+        Exit::Failed
+    } else {
+        Exit::Done
+    })
+}
+
+/// The rows of `exports`, table by table.
+fn print(global: &Global, report: &Report) -> Result<(), Failure> {
     let values: Vec<_> = report
         .tables
         .iter()
@@ -49,9 +67,11 @@ pub(super) async fn export(
             "written",
             "unchanged",
             "rejected",
+            "newest",
         ],
         &values,
         |row| {
+            let newest = row.high_watermark.map(moment);
             vec![
                 row.source.clone(),
                 row.table_name.clone(),
@@ -60,14 +80,14 @@ pub(super) async fn export(
                 row.rows_written.to_string(),
                 row.rows_unchanged.to_string(),
                 row.rows_rejected.to_string(),
+                newest.unwrap_or_default(),
             ]
         },
-    )?;
-    Ok(if report.has_failures() {
-        Exit::Failed
-    } else {
-        Exit::Done
-    })
+    )
+}
+
+fn moment(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 /// Refuses a source that is not configured.
@@ -79,26 +99,18 @@ pub(super) fn source<'a>(
     let names = config.sources.iter().map(|source| source.name.as_str());
     match config.sources.iter().find(|source| source.name == name) {
         Some(source) => Ok(Some(source)),
-        None => Err(unknown("source", name, names)),
+        None => Err(Failure::unknown("source", name, names)),
     }
 }
 
-fn unknown<'a>(what: &str, name: &str, known: impl IntoIterator<Item = &'a str>) -> Failure {
-    let hint = nearest(name, known);
-    let hint = hint
-        .map(|name| format!("; did you mean `{name}`?"))
-        .unwrap_or_default();
-    Failure::new(Exit::Usage, format!("there is no {what} `{name}`{hint}"))
-}
-
-/// Exports, then brings the derived tables up to date: they are part of the same state of the data.
-pub(super) async fn export_and_derive(
+/// Brings what changed at the sources into the canonical tables.
+pub(super) async fn export_all(
     context: &Context,
     run: &Run,
     (source, table): (Option<&str>, Option<&str>),
     full: bool,
     bars: &Bars,
-) -> Result<(Report, Refreshed), Failure> {
+) -> Result<Report, Failure> {
     let sources = &context.config.sources;
     let request = Request {
         lake: &context.lake,
@@ -111,16 +123,54 @@ pub(super) async fn export_and_derive(
         table,
         full,
     };
-    let report = export_sources(&request, bars)
-        .await
-        .map_err(|error| match &error {
-            ExportError::Undeclared(_) => Failure::internal(error),
-            _ => Failure::of(Exit::Failed, &error),
-        })?;
-    let refreshed = refresh(&context.lake, &context.sessions, &run.id).await;
-    let refreshed = refreshed.map_err(|error| Failure::of(Exit::Failed, &error))?;
+    let report = export_sources(&request, bars).await;
     bars.clear();
-    Ok((report, refreshed))
+    report.map_err(|error| match &error {
+        ExportError::Undeclared(_) => Failure::internal(error),
+        _ => Failure::of(Exit::Failed, &error),
+    })
+}
+
+/// Brings the derived tables up to date. A source for which that failed is named, and its usage marked
+/// so that no rule takes what there is of it for all.
+pub(super) async fn roll_up(context: &Context, run: &Run) -> Result<Refreshed, Failure> {
+    let refreshed = refresh(&context.lake, &context.sessions, &run.id).await;
+    let mut refreshed = refreshed.map_err(|error| Failure::of(Exit::Failed, &error))?;
+    let configured = &context.config.sources;
+    // Of a source that is not configured any more nothing is judged.
+    refreshed
+        .failed
+        .retain(|name, _| configured.iter().any(|source| source.name == *name));
+    for (source, reason) in &refreshed.failed {
+        complain(&format!("source {source} failed: {reason}"));
+    }
+    let (lake, sessions) = (&context.lake, &context.sessions);
+    let marked = mark_failed(lake, sessions, run, "usage_records", &refreshed.failed).await;
+    marked.map_err(|error| Failure::of(Exit::Failed, &error))?;
+    Ok(refreshed)
+}
+
+/// Says what each source brought, as soon as it is known.
+pub(super) fn tell(global: &Global, report: &Report) {
+    let rows = || report.tables.iter().map(|table| &table.row);
+    let mut sources: Vec<&str> = rows().map(|row| row.source.as_str()).collect();
+    sources.dedup();
+    for source in sources {
+        let own = || rows().filter(move |row| row.source == source);
+        let newest = own().filter_map(|row| row.high_watermark).max();
+        let newest = newest.map(|at| format!("; the newest is of {}", moment(at)));
+        say(
+            global,
+            &format!(
+                "exported {source}: {} rows read, {} written, {} unchanged, {} rejected{}",
+                own().map(|row| row.rows_read).sum::<i64>(),
+                own().map(|row| row.rows_written).sum::<i64>(),
+                own().map(|row| row.rows_unchanged).sum::<i64>(),
+                own().map(|row| row.rows_rejected).sum::<i64>(),
+                newest.unwrap_or_default()
+            ),
+        );
+    }
 }
 
 /// Says what failed and what a person should know.
@@ -140,6 +190,6 @@ pub(super) fn warn(report: &Report) {
         ));
     }
     for warning in &report.warnings {
-        complain(&format!("warning: {warning}"));
+        caution(&format!("warning: {warning}"));
     }
 }

@@ -1,10 +1,11 @@
 //! `trueup maintain`: the plan first, then the work.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::json;
 
 use super::args::{Global, MaintainArgs};
 use super::context::{Context, configuration_or_lake};
-use super::output::{say, table, write};
+use super::output::{cell, rows, say};
 use super::{Exit, Failure};
 use crate::lake::table as table_named;
 use crate::model::span::parse_span;
@@ -21,26 +22,28 @@ pub(super) async fn maintain(
         let reason = "--retain: files younger than 7 days may still be read or written by others";
         return Err(Failure::new(Exit::Usage, reason));
     }
-    let context = Context::open(configuration_or_lake(global)?, now).await?;
+    let context = Context::of_lake(configuration_or_lake(global)?, now).await?;
     let failed = |error| Failure::of(Exit::Failed, &error);
     let plans = context
         .lake
         .maintenance_plan(retention)
         .await
         .map_err(failed)?;
-    let rows = plans.iter().map(|plan| {
-        let (files, expired) = (plan.files.to_string(), plan.expired.to_string());
-        vec![
-            plan.table.to_owned(),
-            plan.version.to_string(),
-            files,
-            expired,
-        ]
-    });
-    write(&format!(
-        "{}\n",
-        table(&["table", "version", "files", "files to delete"], rows)
-    ))?;
+    let values: Vec<_> = plans
+        .iter()
+        .map(|plan| {
+            json!({
+                "table": plan.table,
+                "version": plan.version,
+                "files": plan.files,
+                "files_to_delete": plan.expired,
+            })
+        })
+        .collect();
+    let headings = ["table", "version", "files", "files_to_delete"];
+    rows(global, &headings, &values, |value| {
+        headings.iter().map(|name| cell(&value[*name])).collect()
+    })?;
     if !args.yes {
         say(
             global,

@@ -15,38 +15,53 @@ mod maintain;
 mod output;
 mod progress;
 mod rate;
+mod record;
 mod rules;
 mod run;
 mod signals;
 mod simulate;
 mod sql;
 mod summary;
+mod talk;
+mod wording;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use chrono::{DateTime, Utc};
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 
-use args::{Cli, Command, Global, LogFormat};
+use args::{Cli, Color, Command, LogFormat, typed};
 use exit::{EXIT_CODES, Exit};
+
+use crate::model::text::nearest;
 
 /// Parses the arguments and runs the command; `now` is the only reading of the clock.
 pub fn main(arguments: impl IntoIterator<Item = OsString>, now: DateTime<Utc>) -> ExitCode {
-    let cli = match Cli::try_parse_from(arguments) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    // Of a command line that is none, these two are still obeyed: they say how to answer.
+    let color = typed(&arguments, "--color").unwrap_or(Color::Auto);
+    let cli = match Cli::read(&arguments, color) {
         Ok(cli) => cli,
+        // Help and version are answers, everything else is wrong use.
+        Err(answer) if !answer.use_stderr() => {
+            let _ = answer.print();
+            return Exit::Done.into();
+        }
         Err(error) => {
-            // Help and version are answers, everything else is wrong use.
-            let exit = if error.use_stderr() {
-                Exit::Usage
-            } else {
-                Exit::Done
-            };
-            let _ = error.print();
-            return exit.into();
+            match typed(&arguments, "--log-format") {
+                Some(LogFormat::Json) => {
+                    talk::start_errors(LogFormat::Json);
+                    output::complain(error.to_string().trim_end());
+                }
+                _ => {
+                    let _ = error.print();
+                }
+            }
+            return Exit::Usage.into();
         }
     };
-    start_log(&cli.global);
+    talk::start_log(&cli.global);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_stack_size(8 * 1024 * 1024)
@@ -91,6 +106,19 @@ impl Failure {
     fn internal(error: impl std::error::Error + 'static) -> Self {
         Self::of(Exit::Internal, &error)
     }
+
+    /// A name that is not known, with the known one that is nearest.
+    fn unknown<'a>(what: &str, name: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
+        let text = format!("there is no {what} `{name}`{}", meant(name, known));
+        Self::new(Exit::Usage, text)
+    }
+}
+
+/// `; did you mean …?` where a known name is near.
+fn meant<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    nearest(name, known)
+        .map(|name| format!("; did you mean `{name}`?"))
+        .unwrap_or_default()
 }
 
 async fn dispatch(cli: Cli, now: DateTime<Utc>) -> Result<Exit, Failure> {
@@ -110,25 +138,6 @@ async fn dispatch(cli: Cli, now: DateTime<Utc>) -> Result<Exit, Failure> {
     }
 }
 
-fn start_log(global: &Global) {
-    let level = match (global.quiet, global.verbose) {
-        (true, _) => "error",
-        (_, 0) => "error,trueup=warn",
-        (_, 1) => "error,trueup=info",
-        (_, 2) => "warn,trueup=debug",
-        _ => "debug",
-    };
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::new(level))
-        .with_writer(std::io::stderr)
-        .with_ansi(output::use_colour(global.color));
-    // A second call in the same process keeps the first log.
-    let _ = match global.log_format {
-        LogFormat::Text => builder.try_init(),
-        LogFormat::Json => builder.json().try_init(),
-    };
-}
-
 /// What `--help` adds: the exit codes.
 fn after_help() -> String {
     let codes: Vec<String> = EXIT_CODES
@@ -144,6 +153,17 @@ pub fn command_names() -> Vec<String> {
         .get_subcommands()
         .map(|command| command.get_name().to_owned())
         .collect()
+}
+
+/// Whether these arguments, the program's name first, are a command line.
+///
+/// # Errors
+/// What the program would say.
+pub fn check_arguments(arguments: &[OsString]) -> Result<(), String> {
+    match Cli::read(arguments, Color::Never) {
+        Err(error) if error.use_stderr() => Err(error.to_string()),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -1,23 +1,29 @@
-//! Printing: data to stdout, talk to stderr. A reader that goes away is no error.
-#![expect(clippy::print_stderr, reason = "this is where talk goes to stderr")]
+//! Printing: data to stdout, talk to stderr by way of the log. A reader that goes away is no error.
 
 use std::io::{IsTerminal, Write};
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
+use serde_json::Value;
 
 use super::args::{Color, Format, Global};
+use super::talk::TALK;
 use super::{Exit, Failure};
 
-/// Prints a complaint to stderr.
+/// Says to stderr why a command could not do its work.
 pub(super) fn complain(text: &str) {
-    eprintln!("trueup: {text}");
+    tracing::error!(target: TALK, "{text}");
+}
+
+/// Says to stderr what a person should know; a quiet command keeps it to itself.
+pub(super) fn caution(text: &str) {
+    tracing::warn!(target: TALK, "{text}");
 }
 
 /// Says something to a person on stderr, unless quiet.
 pub(super) fn say(global: &Global, text: &str) {
     if !global.quiet {
-        eprintln!("{text}");
+        tracing::info!(target: TALK, "{text}");
     }
 }
 
@@ -44,7 +50,11 @@ pub(super) fn format(global: &Global) -> Format {
 }
 
 pub(super) fn use_colour(color: Color) -> bool {
-    color == Color::Auto && std::io::stderr().is_terminal()
+    match color {
+        Color::Always => true,
+        Color::Auto => std::io::stderr().is_terminal(),
+        Color::Never => false,
+    }
 }
 
 /// Rows under headings for people; the same values as JSON lines or CSV for programs.
@@ -77,6 +87,22 @@ pub(super) fn rows<T: Serialize>(
                 .map_err(|error| Failure::new(Exit::Internal, error.to_string()))?;
             write(&String::from_utf8_lossy(&bytes))
         }
+    }
+}
+
+/// A JSON value as a cell: text as it is, money by currency as `12.5 USD`, lists item after item.
+pub(super) fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join("; "),
+        Value::Object(money) => {
+            let amounts = money
+                .iter()
+                .map(|(currency, amount)| format!("{} {currency}", cell(amount)));
+            amounts.collect::<Vec<_>>().join(", ")
+        }
+        other => other.to_string(),
     }
 }
 

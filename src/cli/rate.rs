@@ -3,7 +3,8 @@
 use std::io::BufRead;
 
 use super::args::{Format, Global, RateArgs};
-use super::output::{format, table, write};
+use super::output::{format, rows, table, write};
+use super::wording::text;
 use super::{Exit, Failure};
 use crate::rating::{RateOutput, rate_line, rate_value};
 
@@ -27,10 +28,29 @@ pub(super) fn rate(global: &Global, args: &RateArgs) -> Result<Exit, Failure> {
         .iter()
         .map(|quantity| rate_value(&price, quantity))
         .collect();
-    for (quantity, output) in args.quantities.iter().zip(&outputs) {
-        match format(global) {
-            Format::Table => people(quantity, output)?,
-            _ => line(output)?,
+    let answers = || args.quantities.iter().zip(&outputs);
+    match format(global) {
+        Format::Table => {
+            answers().try_for_each(|(quantity, output)| people(quantity, output))?;
+        }
+        Format::Json => outputs.iter().try_for_each(line)?,
+        // A breakdown is a table of its own: a line has room for the amount.
+        Format::Csv => {
+            let headings = ["quantity", "amount", "unrounded", "currency", "error"];
+            let answers: Vec<_> = answers().collect();
+            rows(global, &headings, &answers, |(quantity, output)| {
+                let RateOutput {
+                    amount,
+                    unrounded,
+                    currency,
+                    error,
+                    ..
+                } = output;
+                let figures = [amount, unrounded, currency, error].map(text);
+                std::iter::once((*quantity).clone())
+                    .chain(figures)
+                    .collect()
+            })?;
         }
     }
     Ok(exit(outputs.iter().any(|output| output.error.is_some())))
@@ -63,7 +83,6 @@ fn people(quantity: &str, output: &RateOutput) -> Result<(), Failure> {
     if let Some(error) = &output.error {
         return write(&format!("{quantity}: {error}\n"));
     }
-    let text = |value: &Option<String>| value.clone().unwrap_or_default();
     let tiers = table(
         &["up to", "quantity", "unit price", "flat fee", "amount"],
         output.tiers.iter().map(|tier| {

@@ -9,13 +9,12 @@ use serde_json::{Value, json};
 use super::args::{Format, Global, NewRuleArgs, RulesCommand};
 use super::backtest::{backtest, calibrate};
 use super::context::{configuration, rules as load_rules, sessions};
-use super::output::{format, rows, say, write};
+use super::output::{cell, format, rows, say, write};
 use super::{Exit, Failure};
 use crate::config::{Config, Overrides};
 use crate::detect::{Depth, cases, check};
 use crate::explain::explain_findings;
 use crate::model::span::format_span;
-use crate::model::text::nearest;
 use crate::rules::{Rule, RuleSet, lint, retired, stages, starter};
 
 pub(super) async fn rules(
@@ -77,13 +76,8 @@ pub(super) fn find<'a>(set: &'a RuleSet, id: &str) -> Result<&'a Rule, Failure> 
         let reason = format!("rule `{id}` is switched off: rules.override.{id}.enabled = false");
         return Err(Failure::new(Exit::Usage, reason));
     }
-    set.rule(id).ok_or_else(|| {
-        let hint = nearest(id, set.ids());
-        let hint = hint
-            .map(|id| format!("; did you mean `{id}`?"))
-            .unwrap_or_default();
-        Failure::new(Exit::Usage, format!("there is no rule `{id}`{hint}"))
-    })
+    set.rule(id)
+        .ok_or_else(|| Failure::unknown("rule", id, set.ids()))
 }
 
 fn list(global: &Global, set: &RuleSet) -> Result<Exit, Failure> {
@@ -97,7 +91,7 @@ fn list(global: &Global, set: &RuleSet) -> Result<Exit, Failure> {
                 "rule_id", "stage", "severity", "status", "schedule", "title",
             ]
             .iter()
-            .map(|key| value[*key].as_str().unwrap_or_default().to_owned())
+            .map(|key| cell(&value[*key]))
             .collect()
         },
     )?;
@@ -130,7 +124,14 @@ fn describe(rule: &Rule) -> Value {
 fn show(global: &Global, rule: &Rule) -> Result<Exit, Failure> {
     let value = describe(rule);
     if format(global) != Format::Table {
-        write(&format!("{value}\n"))?;
+        let columns: Vec<&str> = value
+            .as_object()
+            .map(|columns| columns.keys().map(String::as_str).collect())
+            .unwrap_or_default();
+        rows(global, &columns, &[&value], |value| {
+            let cells = columns.iter().map(|name| written(&value[*name]));
+            cells.collect()
+        })?;
         return Ok(Exit::Done);
     }
     let mut text = format!(
@@ -197,6 +198,14 @@ fn show(global: &Global, rule: &Rule) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
+/// A value of a rule as a cell; what is no list of texts stays JSON.
+fn written(value: &Value) -> String {
+    match value {
+        Value::Object(_) => value.to_string(),
+        other => cell(other),
+    }
+}
+
 async fn check_all(global: &Global, config: &Config, set: &RuleSet) -> Result<Exit, Failure> {
     let mut problems: Vec<String> = set
         .rules
@@ -229,7 +238,14 @@ async fn test(
     only: &[String],
 ) -> Result<Exit, Failure> {
     let sessions = sessions(config)?;
-    let results = cases::run_all(set, only, &sessions, explain_findings).await;
+    let mut results = cases::run_all(set, only, &sessions, explain_findings).await;
+    // A script that runs may still prove nothing.
+    for (id, result) in results.iter_mut().filter(|(_, result)| result.is_ok()) {
+        let unproven: Vec<String> = set.rule(id).map(unproven).unwrap_or_default();
+        if !unproven.is_empty() {
+            *result = Err(unproven.join("\n"));
+        }
+    }
     let failed: Vec<&String> = results
         .values()
         .filter_map(|result| result.as_ref().err())
@@ -248,6 +264,13 @@ async fn test(
         Exit::Usage,
         format!("cases failed:\n{}", texts.join("\n\n")),
     ))
+}
+
+/// What can be said against the rule's cases.
+fn unproven(rule: &Rule) -> Vec<String> {
+    let origin = rule.cases_origin();
+    let faults = lint(rule).into_iter().filter(|fault| fault.file == origin);
+    faults.map(|fault| fault.to_string()).collect()
 }
 
 /// Writes the files of a new rule; nothing that is there is overwritten.

@@ -5,8 +5,9 @@ use chrono::{DateTime, Utc};
 use super::args::{Global, RunArgs};
 use super::context::{Context, configuration, rules};
 use super::detect::{Scope, judge, preflight};
-use super::export::{export_and_derive, warn};
+use super::export::{export_all, roll_up, tell, warn};
 use super::progress::Bars;
+use super::record::or_failed;
 use super::summary::{exit, print};
 use super::{Exit, Failure};
 
@@ -27,14 +28,21 @@ pub(super) async fn run(
     preflight(&context, &set).await?;
     let run = context.run("run", &set);
     let bars = Bars::new(global);
-    let (report, refreshed) =
-        export_and_derive(&context, &run, (None, None), args.full, &bars).await?;
-    warn(&report);
-    let scope = Scope {
-        rules: &[],
-        source: None,
+    let work = async {
+        let mut report = export_all(&context, &run, (None, None), args.full, &bars).await?;
+        // Before the rollup, which may fail: what was exported is done.
+        warn(&report);
+        tell(global, &report);
+        let refreshed = roll_up(&context, &run).await?;
+        report.failed.extend(refreshed.failed.clone());
+        let scope = Scope {
+            rules: &[],
+            source: None,
+        };
+        let outcome = judge(&context, &run, &set, scope, &bars).await?;
+        Ok::<_, Failure>((report, refreshed, outcome))
     };
-    let outcome = judge(&context, &run, &set, scope, &bars).await?;
+    let (report, refreshed, outcome) = or_failed(&context, &run, work).await?;
     print(global, &run, &outcome, Some((&report, &refreshed)))?;
     Ok(exit(&outcome, report.has_failures(), args.fail_on))
 }

@@ -1,12 +1,16 @@
 //! `trueup signals`: what was found, by weight; and everything about one of them.
 
 use chrono::{DateTime, Utc};
+use serde::Deserialize;
 
 use super::args::{Format, Global, ListArgs, ShowArgs, SignalsCommand};
-use super::context::{Context, configuration_or_lake};
-use super::output::{format, rows, table, write};
+use super::context::{Context, configuration_or_lake, rules};
+use super::output::{format, rows, say, table, write};
+use super::wording::{money, number, period, steps, text};
 use super::{Exit, Failure};
-use crate::model::Decimal;
+use crate::lake::table as table_named;
+use crate::model::signal::{EntityRow, SignalRow};
+use crate::session::{self, Parameters};
 use crate::signals::{Filter, Shown, SignalsError, list as list_signals, show as show_signal};
 
 pub(super) async fn signals(
@@ -14,7 +18,7 @@ pub(super) async fn signals(
     command: &SignalsCommand,
     now: DateTime<Utc>,
 ) -> Result<Exit, Failure> {
-    let context = Context::open(configuration_or_lake(global)?, now).await?;
+    let context = Context::of_lake(configuration_or_lake(global)?, now).await?;
     match command {
         SignalsCommand::List(args) => list(global, &context, args).await,
         SignalsCommand::Show(args) => show(global, &context, args).await,
@@ -26,6 +30,14 @@ fn failed(error: SignalsError) -> Failure {
 }
 
 async fn list(global: &Global, context: &Context, args: &ListArgs) -> Result<Exit, Failure> {
+    let session = context.sessions.session();
+    let everything = Filter {
+        all: true,
+        ..Filter::default()
+    };
+    let all = list_signals(&context.lake, &session, &everything).await;
+    let all = all.map_err(failed)?;
+    check_names(context, args, &all).await?;
     let filter = Filter {
         severity: args.severity,
         status: args.status.clone(),
@@ -34,8 +46,16 @@ async fn list(global: &Global, context: &Context, args: &ListArgs) -> Result<Exi
         customer: args.customer.clone(),
         all: args.all,
     };
-    let found = list_signals(&context.lake, &context.sessions.session(), &filter).await;
+    let found = list_signals(&context.lake, &session, &filter).await;
     let found = found.map_err(failed)?;
+    if all.is_empty() {
+        say(global, "no signals");
+    } else if found.is_empty() {
+        say(
+            global,
+            "no signals that match; --all shows those that are resolved or suppressed too",
+        );
+    }
     let headings = [
         "signal", "severity", "status", "source", "rule", "records", "impact", "title",
     ];
@@ -48,17 +68,82 @@ async fn list(global: &Global, context: &Context, args: &ListArgs) -> Result<Exi
             signal.rule_id.clone(),
             signal.entity_count.to_string(),
             money(signal.impact, signal.currency.as_deref()),
-            signal.title.clone().unwrap_or_default(),
+            text(&signal.title),
         ]
     })?;
     Ok(Exit::Done)
 }
 
-pub(super) fn money(amount: Option<Decimal>, unit: Option<&str>) -> String {
-    let amount = amount.map(|amount| amount.to_string()).unwrap_or_default();
-    format!("{amount} {}", unit.unwrap_or_default())
-        .trim()
-        .to_owned()
+/// Refuses a name that nothing has: a typing mistake must not look like a clean list.
+async fn check_names(context: &Context, args: &ListArgs, all: &[SignalRow]) -> Result<(), Failure> {
+    if let Some(rule) = args.rule.as_deref()
+        && !all.iter().any(|signal| signal.rule_id == rule)
+    {
+        let set = rules(&context.config).await?;
+        if !set.ids().any(|id| id == rule) {
+            let of_signals = all.iter().map(|signal| signal.rule_id.as_str());
+            return Err(Failure::unknown("rule", rule, set.ids().chain(of_signals)));
+        }
+    }
+    if let Some(source) = args.source.as_deref() {
+        let configured = context.config.sources.iter().map(|source| &source.name);
+        let named = configured.chain(all.iter().map(|signal| &signal.source));
+        let known: Vec<String> = named.cloned().collect();
+        let places = [("rule_runs", "source"), ("exports", "source")];
+        is_known(context, "source", source, known, &places).await?;
+    }
+    if let Some(customer) = args.customer.as_deref() {
+        let named = all.iter().filter_map(|signal| signal.customer_id.clone());
+        let places = [
+            ("customers", "customer_id"),
+            ("invoices", "customer_id"),
+            ("usage_daily", "customer_id"),
+        ];
+        is_known(context, "customer", customer, named.collect(), &places).await?;
+    }
+    Ok(())
+}
+
+/// Refuses a name that is neither among the known ones nor in any of these columns of the lake.
+async fn is_known(
+    context: &Context,
+    what: &str,
+    name: &str,
+    mut known: Vec<String>,
+    columns: &[(&'static str, &str)],
+) -> Result<(), Failure> {
+    for &(table, column) in columns {
+        if known.iter().any(|known| known == name) {
+            return Ok(());
+        }
+        known.extend(names(context, table, column).await?);
+    }
+    if known.iter().any(|known| known == name) {
+        return Ok(());
+    }
+    let known = known.iter().map(String::as_str);
+    Err(Failure::unknown(what, name, known))
+}
+
+#[derive(Deserialize)]
+struct Name {
+    name: String,
+}
+
+/// The different values of a column of the lake.
+async fn names(
+    context: &Context,
+    table: &'static str,
+    column: &str,
+) -> Result<Vec<String>, Failure> {
+    let Some(def) = table_named(table) else {
+        return Ok(Vec::new());
+    };
+    let sql = format!("select distinct {column} as name from {table} where {column} is not null");
+    let (session, none) = (context.sessions.session(), Parameters::default());
+    let found = session::rows::<Name>(&context.lake, &session, def, &sql, &none).await;
+    let found = found.map_err(|error| Failure::of(Exit::Failed, &error))?;
+    Ok(found.into_iter().map(|row| row.name).collect())
 }
 
 /// The signal of that id, or of that beginning of one.
@@ -77,18 +162,41 @@ pub(super) async fn find(context: &Context, id: &str) -> Result<Shown, Failure> 
 
 async fn show(global: &Global, context: &Context, args: &ShowArgs) -> Result<Exit, Failure> {
     let shown = find(context, &args.signal).await?;
-    if format(global) == Format::Table {
-        write(&people(&shown, args.entities))?;
-    } else {
-        let text = serde_json::to_string(&shown).map_err(Failure::internal)?;
-        write(&format!("{text}\n"))?;
+    match format(global) {
+        Format::Table => write(&people(&shown, args.entities))?,
+        Format::Json => {
+            let text = serde_json::to_string(&shown).map_err(Failure::internal)?;
+            write(&format!("{text}\n"))?;
+        }
+        // A signal is no table: its records are.
+        Format::Csv => {
+            let records: Vec<&EntityRow> = shown.entities.iter().take(args.entities).collect();
+            rows(global, &HEADINGS, &records, |row| cells(row))?;
+        }
     }
     Ok(Exit::Done)
 }
 
+const HEADINGS: [&str; 9] = [
+    "role", "record", "number", "status", "period", "expected", "actual", "delta", "unit",
+];
+
+fn cells(row: &EntityRow) -> Vec<String> {
+    vec![
+        text(&row.role),
+        format!("{} {}", row.entity_type, row.entity_id),
+        text(&row.entity_number),
+        text(&row.entity_status),
+        period(row),
+        number(row.expected),
+        number(row.actual),
+        number(row.delta),
+        text(&row.unit),
+    ]
+}
+
 fn people(shown: &Shown, most: usize) -> String {
     let signal = &shown.signal;
-    let text = |value: &Option<String>| value.clone().unwrap_or_default();
     let moment = |at: &Option<DateTime<Utc>>| at.map(|at| at.to_rfc3339()).unwrap_or_default();
     let mut out = format!(
         "{}\n{}\n\n{}\n\n",
@@ -144,42 +252,11 @@ fn people(shown: &Shown, most: usize) -> String {
     for (name, value) in facts.iter().filter(|(_, value)| !value.is_empty()) {
         out.push_str(&format!("{name:14} {value}\n"));
     }
-    out.push_str("\nwhat to do\n");
-    for step in &shown.remediations {
-        let number = step.step;
-        out.push_str(&format!(
-            "  {number}. [{}] {}\n",
-            text(&step.target_system),
-            text(&step.action)
-        ));
-        out.push_str(&format!("     check:   {}\n", text(&step.what_to_check)));
-        out.push_str(&format!("     why:     {}\n", text(&step.why)));
-        out.push_str(&format!("     outcome: {}\n", text(&step.expected_outcome)));
-    }
-    let decimal = |value: &Option<Decimal>| value.map(|v| v.to_string()).unwrap_or_default();
-    let headings = [
-        "role", "record", "number", "status", "period", "expected", "actual", "delta", "unit",
-    ];
-    let records = shown.entities.iter().take(most).map(|row| {
-        let day = |at: &Option<DateTime<Utc>>| at.map(|at| at.date_naive().to_string());
-        let period = day(&row.period_start).zip(day(&row.period_end));
-        vec![
-            text(&row.role),
-            format!("{} {}", row.entity_type, row.entity_id),
-            text(&row.entity_number),
-            text(&row.entity_status),
-            period
-                .map(|(start, end)| format!("{start} – {end}"))
-                .unwrap_or_default(),
-            decimal(&row.expected),
-            decimal(&row.actual),
-            decimal(&row.delta),
-            text(&row.unit),
-        ]
-    });
+    out.push_str(&steps(&shown.remediations));
+    let records = shown.entities.iter().take(most).map(cells);
     out.push_str(&format!(
         "\naffected records\n{}\n",
-        table(&headings, records)
+        table(&HEADINGS, records)
     ));
     if shown.entities.len() > most {
         out.push_str(&format!(

@@ -38,6 +38,7 @@ fn make(global: &Global, args: &SimulateArgs) -> Result<Exit, Failure> {
         months: args.months,
         seed: args.seed,
         faults: (!args.clean).then(|| args.faults.clone()),
+        instances: args.instances,
     };
     let made = make_world(&options).map_err(|error| {
         let exit = match error {
@@ -70,7 +71,7 @@ async fn score(global: &Global, args: &ScoreArgs, now: DateTime<Utc>) -> Result<
             lake: Some(lake.clone()),
             ..global.clone()
         };
-        let context = Context::open(configuration_or_lake(&own)?, now).await?;
+        let context = Context::of_lake(configuration_or_lake(&own)?, now).await?;
         let world = load(labels, &context.lake, &context.sessions.session()).await;
         worlds.push(world.map_err(|error| Failure::of(Exit::Failed, &error))?);
     }

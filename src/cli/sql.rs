@@ -1,20 +1,24 @@
 //! `trueup sql`: read-only SQL over every table of the lake and the views that rules share.
 
 use std::io::{BufRead, IsTerminal};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::json::LineDelimitedWriter;
 use datafusion::arrow::util::pretty::pretty_format_batches;
 use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
+use serde_json::{Map, Value};
 
 use super::args::{Format, Global, SqlArgs};
 use super::context::{Context, configuration_or_lake, rules};
 use super::output::{complain, format, say, write};
 use super::{Exit, Failure};
 use crate::detect::{World, widest_window};
-use crate::lake::TABLES;
+use crate::lake::{TABLES, from_batches};
 use crate::rules::{RuleSet, View};
 use crate::session::{Parameters, plan_read_only};
 
@@ -23,7 +27,7 @@ pub(super) async fn sql(
     args: &SqlArgs,
     now: DateTime<Utc>,
 ) -> Result<Exit, Failure> {
-    let context = Context::open(configuration_or_lake(global)?, now).await?;
+    let context = Context::of_lake(configuration_or_lake(global)?, now).await?;
     let rules = rules(&context.config).await?;
     let desk = Desk::new(&context, &rules).await?;
     match &args.query {
@@ -72,7 +76,13 @@ impl Desk {
     async fn rows(&self, query: &str) -> Result<Vec<RecordBatch>, DataFusionError> {
         let query = plan_read_only(&self.ctx, query).await?;
         let query = query.with_param_values(self.parameters.values())?;
-        query.collect().await
+        let schema = Arc::clone(query.schema().inner());
+        let mut rows = query.collect().await?;
+        if rows.is_empty() {
+            // The columns are an answer too.
+            rows.push(RecordBatch::new_empty(schema));
+        }
+        Ok(rows)
     }
 }
 
@@ -134,10 +144,33 @@ fn print(global: &Global, rows: &[RecordBatch]) -> Result<(), Failure> {
             let mut text = Vec::new();
             let mut writer = datafusion::arrow::csv::Writer::new(&mut text);
             for batch in rows {
-                writer.write(batch).map_err(Failure::internal)?;
+                let batch = flat(batch).map_err(Failure::internal)?;
+                writer.write(&batch).map_err(Failure::internal)?;
             }
             drop(writer);
             write(&String::from_utf8_lossy(&text))
         }
     }
+}
+
+/// The same rows without lists and structs, which CSV has none of: they become JSON text.
+fn flat(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let (mut fields, mut columns) = (Vec::new(), Vec::new());
+    for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
+        if !column.data_type().is_nested() {
+            fields.push(Arc::clone(field));
+            columns.push(Arc::clone(column));
+            continue;
+        }
+        let alone = batch.project(&[fields.len()])?;
+        let values: Vec<Map<String, Value>> = from_batches(&[alone])?;
+        let texts = values.iter().map(|row| {
+            let value = row.get(field.name()).filter(|value| !value.is_null());
+            value.map(Value::to_string)
+        });
+        let texts: ArrayRef = Arc::new(texts.collect::<StringArray>());
+        fields.push(Arc::new(Field::new(field.name(), DataType::Utf8, true)));
+        columns.push(texts);
+    }
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
 }

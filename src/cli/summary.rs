@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::args::{Format, Global};
-use super::output::{format, table, write};
+use super::output::{rows, table, write};
 use super::{Exit, Failure};
 use crate::derive::Refreshed;
 use crate::export::Report;
@@ -72,20 +72,30 @@ fn reason(row: &RuleRunRow) -> String {
     format!("{} on {}: {why}", row.rule_id, row.source)
 }
 
-/// The code that an orchestrator obeys: the gravest reason wins.
+/// The code that an orchestrator obeys.
 pub(super) fn exit(outcome: &Outcome, has_failures: bool, fail_on: Option<Severity>) -> Exit {
-    let grave = fail_on.is_some_and(|least| {
-        outcome.open.iter().any(|s| {
-            s.severity
-                .parse::<Severity>()
-                .is_ok_and(|found| found >= least)
-        })
-    });
+    let is_partial = outcome.inconclusive().next().is_some();
+    ending(&outcome.open, has_failures, is_partial, fail_on)
+}
+
+/// The same of its parts: the gravest reason wins.
+pub(super) fn ending(
+    open: &[SignalRow],
+    has_failures: bool,
+    is_partial: bool,
+    fail_on: Option<Severity>,
+) -> Exit {
+    let is_grave = |least: Severity| {
+        let severities = open
+            .iter()
+            .map(|signal| signal.severity.parse::<Severity>());
+        severities.flatten().any(|found| found >= least)
+    };
     if has_failures {
         Exit::Failed
-    } else if outcome.inconclusive().next().is_some() {
+    } else if is_partial {
         Exit::Inconclusive
-    } else if grave {
+    } else if fail_on.is_some_and(is_grave) {
         Exit::Signals
     } else {
         Exit::Done
@@ -99,8 +109,11 @@ pub(super) fn print(
     outcome: &Outcome,
     exported: Option<(&Report, &Refreshed)>,
 ) -> Result<(), Failure> {
-    if format(global) != Format::Table && global.format.is_some() {
-        return write(&format!("{}\n", machine(run, outcome, exported)));
+    match global.format {
+        Some(Format::Json) => return write(&format!("{}\n", machine(run, outcome, exported))),
+        Some(Format::Csv) => return line(global, run, outcome),
+        // Whoever asks for nothing reads it, on a terminal or in a log.
+        Some(Format::Table) | None => {}
     }
     let mut text = format!("run {} as of {}\n", run.id, run.as_of.to_rfc3339());
     if let Some((report, refreshed)) = exported {
@@ -281,6 +294,34 @@ fn next(outcome: &Outcome) -> String {
         "\n{table}\nlook next: trueup signals show {}   all of them: trueup signals list\n",
         first.signal_id
     )
+}
+
+/// One line of figures, to be added to those of other runs.
+fn line(global: &Global, run: &Run, outcome: &Outcome) -> Result<(), Failure> {
+    let headings = [
+        "run_id",
+        "as_of",
+        "opened",
+        "regressed",
+        "continuing",
+        "resolved",
+        "open",
+        "inconclusive",
+        "rows_written",
+    ];
+    let written = &outcome.written;
+    let figures = [
+        run.id.clone(),
+        run.as_of.to_rfc3339(),
+        written.opened.to_string(),
+        written.regressed.to_string(),
+        written.continuing.to_string(),
+        written.resolved.to_string(),
+        outcome.open.len().to_string(),
+        outcome.inconclusive().count().to_string(),
+        written.rows_written.to_string(),
+    ];
+    rows(global, &headings, &[figures], |figures| figures.to_vec())
 }
 
 fn machine(run: &Run, outcome: &Outcome, exported: Option<(&Report, &Refreshed)>) -> Value {

@@ -144,6 +144,16 @@ pub enum Problem {
         /// Where it was used first.
         first: Place,
     },
+    /// A column that its table does not have.
+    #[error("names `{table}.{column}`, and {table} has no such column")]
+    UnknownColumn {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+        /// The columns that the table has.
+        valid: Vec<&'static str>,
+    },
     /// A table that a source both maps and does without.
     #[error("names `{table}`, which the same source maps in [sources.tables.{table}]")]
     MappedAndWithout {
@@ -196,6 +206,7 @@ impl ConfigError {
             }
             Problem::UnknownKey { key, valid, .. } => Some(meant(key, valid)),
             Problem::NotOneOf { value, valid } => Some(meant(value, valid)),
+            Problem::UnknownColumn { column, valid, .. } => Some(meant(column, valid)),
             Problem::UnsupportedSection { .. } => Some("remove it".to_owned()),
             _ => None,
         }
@@ -231,6 +242,7 @@ impl Problem {
             | Self::BadName { .. }
             | Self::Credentials
             | Self::Duplicate { .. }
+            | Self::UnknownColumn { .. }
             | Self::MappedAndWithout { .. }
             | Self::InsideList => true,
         }

@@ -11,6 +11,7 @@
 //! nearest valid key. This is also the only module that reads the environment. It opens no lake and
 //! no source: whether those can be reached is for their own layers to find out.
 
+mod columns;
 mod environment;
 mod error;
 mod hash;
@@ -27,6 +28,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use columns::canonical_columns;
 pub use environment::environment;
 pub use error::{ConfigError, Place, Position, Problem};
 pub use overrides::Overrides;

@@ -44,6 +44,7 @@ pub(super) struct RawSource {
 /// One of `[rules.override]`.
 #[derive(Debug)]
 pub(super) struct RawOverride {
+    pub(super) place: Place,
     pub(super) enabled: Option<Located<bool>>,
     pub(super) severity: Option<Located<String>>,
     pub(super) params: BTreeMap<String, Located<String>>,
@@ -222,11 +223,13 @@ fn mapping(mut section: Section) -> Result<TableMapping, ConfigError> {
 }
 
 fn rule_override(mut section: Section) -> Result<RawOverride, ConfigError> {
+    let place = section.place.clone();
     let enabled = section.boolean("enabled")?;
     let severity = section.string("severity")?;
     let params = section.texts("params")?;
     section.done()?;
     Ok(RawOverride {
+        place,
         enabled,
         severity,
         params,

@@ -7,13 +7,14 @@ use std::path::PathBuf;
 
 use chrono::{DateTime, NaiveDate, Utc};
 
+use super::columns::canonical_columns;
 use super::error::{ConfigError, Place, Problem};
 use super::location;
 use super::raw::{Raw, RawOverride, RawSource, RawSuppression};
 use super::section::Located;
 use super::settings::{
     CANONICAL_TABLES, Config, Engine, LakeConfig, Reporting, Role, RuleOverride, Rules, Source,
-    Suppression,
+    Suppression, TableMapping,
 };
 use crate::model::currency::minor_exponent;
 use crate::model::span::parse_span;
@@ -32,8 +33,11 @@ pub(super) fn resolve(raw: Raw, file: Option<PathBuf>) -> Result<Config, ConfigE
         key: "lake.url".to_owned(),
         place: raw.place.clone(),
     });
-    let mut rule_overrides = BTreeMap::new();
+    let (mut rule_overrides, mut places) = (BTreeMap::new(), BTreeMap::new());
     for (rule, change) in raw.rule_overrides {
+        places.insert(format!("rules.override.{rule}"), change.place.clone());
+        let params = change.params.values();
+        places.extend(params.map(|found| (found.key.clone(), found.place.clone())));
         rule_overrides.insert(rule, rule_override(change)?);
     }
     Ok(Config {
@@ -51,6 +55,7 @@ pub(super) fn resolve(raw: Raw, file: Option<PathBuf>) -> Result<Config, ConfigE
                 .map(location::folder_text)
                 .collect::<Result<_, _>>()?,
             overrides: rule_overrides,
+            places,
         },
         suppress: raw
             .suppress
@@ -135,14 +140,9 @@ fn source(raw: RawSource) -> Result<(Source, Located<String>), ConfigError> {
         None => kind.as_str().to_owned(),
         Some(found) => filled(found)?,
     };
-    let tables_by_name = CANONICAL_TABLES.map(|table| (table, table));
     let mut without = Vec::with_capacity(raw.without.len());
     for found in &raw.without {
-        let table = choice(found, &tables_by_name)?.to_owned();
-        if raw.tables.contains_key(&table) {
-            return Err(found.error(Problem::MappedAndWithout { table }));
-        }
-        without.push(table);
+        without.push(lacking(found, &raw.tables)?);
     }
     let source = Source {
         name: name.value.clone(),
@@ -154,6 +154,38 @@ fn source(raw: RawSource) -> Result<(Source, Located<String>), ConfigError> {
         without,
     };
     Ok((source, name))
+}
+
+/// A table that a source is without, or one column of a table that it has.
+fn lacking(
+    found: &Located<String>,
+    mapped: &BTreeMap<String, TableMapping>,
+) -> Result<String, ConfigError> {
+    let (table, column) = match found.value.split_once('.') {
+        Some((table, column)) => (table, Some(column)),
+        None => (found.value.as_str(), None),
+    };
+    if !CANONICAL_TABLES.contains(&table) {
+        let (value, valid) = (table.to_owned(), CANONICAL_TABLES.to_vec());
+        return Err(found.error(Problem::NotOneOf { value, valid }));
+    }
+    let columns = canonical_columns(table);
+    match column {
+        Some(column) if !columns.contains(&column) => {
+            let (table, column) = (table.to_owned(), column.to_owned());
+            let valid = columns.to_vec();
+            Err(found.error(Problem::UnknownColumn {
+                table,
+                column,
+                valid,
+            }))
+        }
+        None if mapped.contains_key(table) => {
+            let table = table.to_owned();
+            Err(found.error(Problem::MappedAndWithout { table }))
+        }
+        _ => Ok(found.value.clone()),
+    }
 }
 
 /// Refuses a name that could not stand in a row, a path and a command line alike.
@@ -190,8 +222,10 @@ fn suppression(raw: RawSuppression) -> Result<Suppression, ConfigError> {
             .parse::<NaiveDate>()
             .map_err(|_| bad(found, "a date, such as `2026-12-01`"))
     };
+    let rule = header.required(raw.rule, "rule", "the id of a rule")?;
     Ok(Suppression {
-        rule: filled(header.required(raw.rule, "rule", "the id of a rule")?)?,
+        place: rule.place.clone(),
+        rule: filled(rule)?,
         matches: values(raw.matches),
         reason: filled(header.required(raw.reason, "reason", "why this is accepted")?)?,
         owner: filled(header.required(raw.owner, "owner", "who accepts it")?)?,

@@ -10,6 +10,7 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDate, Utc};
 use url::Url;
 
+use super::error::Place;
 use crate::model::{Decimal, Severity};
 
 /// The canonical tables, which a source may provide, map or be without.
@@ -80,7 +81,8 @@ pub struct Source {
     pub path: Url,
     /// How a table is made where its file is not in the canonical layout.
     pub tables: BTreeMap<String, TableMapping>,
-    /// Tables this source does not have: rules that read them are skipped for it, not inconclusive.
+    /// What this source does not have, tables as `prices` and columns as `usage_records.recorded_at`:
+    /// rules that need them are skipped for it, not inconclusive.
     pub without: Vec<String>,
 }
 
@@ -150,6 +152,8 @@ pub struct Rules {
     pub dirs: Vec<String>,
     /// Changes by rule id.
     pub overrides: BTreeMap<String, RuleOverride>,
+    /// Where a change was written, by its key: whether its rule and parameter exist is found out later.
+    pub places: BTreeMap<String, Place>,
 }
 
 /// What is changed of one rule; `None` keeps the rule's own.
@@ -168,6 +172,8 @@ pub struct RuleOverride {
 pub struct Suppression {
     /// The rule's id.
     pub rule: String,
+    /// Where that was written.
+    pub place: Place,
     /// What a finding's columns must hold, all of them; never empty.
     pub matches: BTreeMap<String, String>,
     /// Why this is accepted.

@@ -7,13 +7,15 @@
 //!                 (usage_keys)   here or elsewhere   (usage_duplicates)                (usage_daily)
 //! ```
 //! Every table remembers, as its transaction number, the version of `usage_records` it was built from.
+//! A day that cannot be rolled up for one source is left out for that source alone, and the rollup
+//! stays one of the older version: the next refresh takes up every day that changed since.
 
 mod daily;
 mod days;
 mod keys;
 mod repeats;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use datafusion::error::DataFusionError;
 use deltalake::DeltaTable;
@@ -40,6 +42,9 @@ pub struct Refreshed {
     pub days_rebuilt: usize,
     /// Records on those days that repeat an earlier one.
     pub duplicates: usize,
+    /// Sources with a day that could not be rolled up, and why. Their rollup lacks that day and is
+    /// not to be judged on; every refresh tries it again.
+    pub failed: BTreeMap<String, String>,
 }
 
 /// A failure to rebuild a derived table.
@@ -147,7 +152,7 @@ pub async fn refresh(
     keys::write(lake, &ctx, tables.keys, &new_keys, &part, &last).await?;
     let rows = repeats.rows.clone();
     replace(lake, &ctx, tables.duplicates, &last, &affected, rows).await?;
-    daily::rebuild(
+    let failed = daily::rebuild(
         lake,
         sessions,
         &pinned,
@@ -161,6 +166,7 @@ pub async fn refresh(
         days_changed: changed.len(),
         days_rebuilt: affected.len(),
         duplicates: repeats.count(),
+        failed,
     })
 }
 

@@ -2,7 +2,8 @@
 //! others from being judged.
 //!
 //! A filter on the answer would come too late, as the error arises on the way to it: each source
-//! gets tables that hold no rows but its own and those of the sources it is compared with.
+//! gets tables that hold no rows but its own and those of the sources it is compared with. So rows
+//! of a source that the configuration no longer has do not count against the others either.
 
 use std::slice::from_ref;
 
@@ -24,7 +25,7 @@ pub(super) async fn judge(
     let rule = outcome.rule;
     for source in judged {
         let answer = match world_of(request, world, rule, source).await {
-            Ok(world) => ask(request, workers, &world, rule).await,
+            Ok(world) => ask(request, workers, &world, rule, from_ref(source)).await,
             Err(error) => Answer::Failed(reason(&error)),
         };
         enter(answer, from_ref(source), outcome);

@@ -133,9 +133,8 @@ impl<'a> CaseDb<'a> {
             return Ok(());
         }
         let name = name.strip_prefix("param.").ok_or_else(wrong)?;
-        let param = self.rule.params.get_mut(name).ok_or_else(wrong)?;
-        param.value = param.kind.parse(value).ok_or_else(wrong)?;
-        Ok(())
+        let assigned = self.rule.assign(name, value);
+        assigned.map_err(|error| DataFusionError::Plan(error.to_string()))
     }
 
     /// Everything that a run computes from the tables, over what the script has inserted so far.

@@ -15,7 +15,9 @@ use super::world::World;
 use super::{DetectError, Request, RuleOutcome, SourceOutcome, apart, before, findings};
 use crate::model::{Finding, Verdict};
 use crate::rules::{ParamValue, Rule};
-use crate::session::{Bounded, Parameters, Workers, interval, plan_read_only, sort_merge};
+use crate::session::{
+    Bounded, Parameters, Workers, interval, is_exhausted, plan_read_only, spilling,
+};
 
 pub(super) async fn evaluate<'a>(
     request: &Request<'a>,
@@ -61,7 +63,7 @@ pub(super) async fn evaluate<'a>(
     world
         .define_window(&request.rules.views_behind(rule), as_of, window)
         .await?;
-    match ask(request, workers, world, rule).await {
+    match ask(request, workers, world, rule, &judged).await {
         // Only asking each of them tells whose data it is; it may be that of one not judged here.
         Answer::Failed(_) => apart::judge(request, workers, world, &judged, &mut outcome).await?,
         answer => enter(answer, &judged, &mut outcome),
@@ -101,19 +103,26 @@ pub(super) enum Answer {
     None(Verdict, String),
 }
 
-/// Puts the rule's question to a world whose views are defined.
+/// Puts the rule's question about these sources to a world whose views are defined.
 pub(super) async fn ask(
     request: &Request<'_>,
     workers: &Workers,
     world: &World,
     rule: &Rule,
+    asked: &[String],
 ) -> Answer {
     let (ctx, sql) = (world.ctx().clone(), rule.sql.clone());
     let parameters = parameters(rule, request.run.as_of);
-    let query = async move { run(&ctx, &sql, &parameters).await };
+    let query = async move {
+        let (sql, parameters) = (sql.as_str(), &parameters);
+        spilling(&ctx, |ctx| attempt(ctx, sql, parameters)).await
+    };
     match workers.run(request.timeout, query).await {
         Bounded::Done(Ok((batches, scanned))) => match findings::read(&batches) {
-            Ok(found) => Answer::Found(found, scanned),
+            Ok(found) => match findings::fault(&found, asked, request.sources) {
+                None => Answer::Found(found, scanned),
+                Some(reason) => Answer::Failed(format!("a row of its answer {reason}")),
+            },
             Err(reason) => Answer::Failed(format!("a row of its answer cannot be read: {reason}")),
         },
         Bounded::Done(Err(error)) if is_exhausted(&error) => {
@@ -131,7 +140,7 @@ pub(super) async fn ask(
     }
 }
 
-/// Enters what came of asking for these sources; rows of others are left out.
+/// Enters what came of asking for these sources; rows of other configured ones are left out.
 pub(super) fn enter(answer: Answer, asked: &[String], outcome: &mut RuleOutcome<'_>) {
     let (verdict, reason) = match answer {
         Answer::Found(found, scanned) => {
@@ -158,31 +167,12 @@ pub(super) fn enter(answer: Answer, asked: &[String], outcome: &mut RuleOutcome<
     }
 }
 
-fn is_exhausted(error: &DataFusionError) -> bool {
-    matches!(error.find_root(), DataFusionError::ResourcesExhausted(_))
-}
-
-async fn run(
-    ctx: &SessionContext,
-    sql: &str,
-    parameters: &Parameters,
-) -> Result<(Vec<RecordBatch>, u64), DataFusionError> {
-    match attempt(ctx, sql, parameters).await {
-        Err(error) if is_exhausted(&error) => {
-            // A hash join cannot spill; a sort-merge join can.
-            let ctx = sort_merge(ctx);
-            attempt(&ctx, sql, parameters).await
-        }
-        other => other,
-    }
-}
-
 async fn attempt(
-    ctx: &SessionContext,
+    ctx: SessionContext,
     sql: &str,
     parameters: &Parameters,
 ) -> Result<(Vec<RecordBatch>, u64), DataFusionError> {
-    let query = plan_read_only(ctx, sql)
+    let query = plan_read_only(&ctx, sql)
         .await?
         .with_param_values(parameters.values())?;
     let tasks = Arc::new(query.task_ctx());

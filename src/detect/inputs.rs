@@ -1,4 +1,4 @@
-//! Whether what a rule reads is there and fresh, source by source.
+//! Whether what a rule reads is there, fresh and filled, source by source.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Deserialize;
 
+use super::needs::{Held, given_up};
 use super::world::{World, canonical_behind};
 use super::{DetectError, SourceOutcome};
 use crate::config::{Role, Source};
@@ -14,10 +15,14 @@ use crate::model::Verdict;
 use crate::model::span::format_span;
 use crate::rules::Rule;
 
-/// The newest export of every table of every source.
+/// What a partner is compared by.
+const USAGE: &[&str] = &["usage_records"];
+
+/// The newest export of every table of every source, and which of their columns hold anything.
 #[derive(Clone, Debug, Default)]
 pub struct Inputs {
     exports: BTreeMap<(String, String), LastExport>,
+    held: Held,
     is_past: bool,
 }
 
@@ -31,8 +36,12 @@ struct LastExport {
 }
 
 impl Inputs {
-    /// Reads `exports`.
-    pub async fn load(world: &World, sources: &[Source]) -> Result<Self, DetectError> {
+    /// Reads `exports`, and looks into the tables for what these rules need.
+    pub async fn load(
+        world: &World,
+        sources: &[Source],
+        rules: &[&Rule],
+    ) -> Result<Self, DetectError> {
         let read = |source| LakeError::Read {
             table: "exports",
             source: Box::new(source),
@@ -62,15 +71,17 @@ impl Inputs {
             .collect();
         Ok(Self {
             exports,
+            held: Held::load(world, sources, rules).await,
             is_past: false,
         })
     }
 
-    /// Inputs that no age makes stale: when the past was exported says nothing about it.
+    /// Inputs that no age makes stale and no gap incomplete: when the past was exported says nothing
+    /// about it, and its tables may begin empty.
     pub(super) fn of_the_past() -> Self {
         Self {
-            exports: BTreeMap::new(),
             is_past: true,
+            ..Self::default()
         }
     }
 
@@ -100,10 +111,12 @@ impl Inputs {
             )));
         }
         let tables = needed(rule);
-        if let Some(problem) = self.missing(rule, source, &tables, as_of) {
-            return Some(problem);
-        }
-        self.partner_obstacle(rule, sources, as_of)
+        given_up(rule, source, &tables)
+            .map(skipped)
+            .or_else(|| self.missing(rule, source, &tables, as_of))
+            .or_else(|| self.idle(rule, source, &tables))
+            .or_else(|| self.gap(rule, source, &tables))
+            .or_else(|| self.partner_obstacle(rule, sources, as_of))
     }
 
     fn partner_obstacle(
@@ -120,10 +133,38 @@ impl Inputs {
         if partners.is_empty() {
             return Some(skipped(format!("no {role} source is configured")));
         }
-        partners.into_iter().find_map(|partner| {
-            let problem = self.missing(rule, partner, &["usage_records"], as_of)?;
-            (problem.verdict == Verdict::Inconclusive).then_some(problem)
-        })
+        let reasons = partners
+            .iter()
+            .map(|partner| given_up(rule, partner, USAGE))
+            .collect::<Option<Vec<String>>>();
+        if let Some(reason) = reasons.and_then(|reasons| reasons.into_iter().next()) {
+            return Some(skipped(reason));
+        }
+        // One that has nothing to compare by is left out of the comparison.
+        let comparable = partners
+            .into_iter()
+            .filter(|partner| given_up(rule, partner, USAGE).is_none());
+        let problem = |partner: &Source| {
+            let missing = self.missing(rule, partner, USAGE, as_of);
+            missing.or_else(|| self.gap(rule, partner, USAGE))
+        };
+        comparable
+            .filter_map(problem)
+            .find(|problem| problem.verdict == Verdict::Inconclusive)
+    }
+
+    fn idle(&self, rule: &Rule, source: &Source, tables: &[&'static str]) -> Option<SourceOutcome> {
+        if self.is_past {
+            return None;
+        }
+        self.held.idle(rule, source, tables).map(skipped)
+    }
+
+    fn gap(&self, rule: &Rule, source: &Source, tables: &[&'static str]) -> Option<SourceOutcome> {
+        if self.is_past {
+            return None;
+        }
+        self.held.gap(rule, source, tables).map(inconclusive)
     }
 
     fn missing(
@@ -134,19 +175,15 @@ impl Inputs {
         as_of: DateTime<Utc>,
     ) -> Option<SourceOutcome> {
         for table in tables {
-            if source.without.iter().any(|without| without == table) {
+            if is_without(source, table) {
                 // A link between two systems may be kept on either side.
-                if rule.may_lack.iter().any(|lacking| lacking == table) || *table == "entity_links"
-                {
+                if may_lack(rule, table) || *table == "entity_links" {
                     continue;
                 }
                 return Some(skipped(format!("{} has no {table}", source.name)));
             }
             if let Some(reason) = self.stale(rule.max_staleness, source, table, as_of) {
-                return Some(SourceOutcome {
-                    verdict: Verdict::Inconclusive,
-                    reason: Some(reason),
-                });
+                return Some(inconclusive(reason));
             }
         }
         None
@@ -199,6 +236,24 @@ pub(super) fn needed(rule: &Rule) -> Vec<&'static str> {
     tables
 }
 
+/// Whether the configuration says that the source does not have this table or column.
+pub(super) fn is_without(source: &Source, what: &str) -> bool {
+    source.without.iter().any(|without| without == what)
+}
+
+/// Whether the rule stays right without the table, or without what is made from it.
+pub(super) fn may_lack(rule: &Rule, table: &str) -> bool {
+    let mut lacking = rule.may_lack.iter();
+    lacking.any(|lacking| canonical_behind(lacking) == Some(table))
+}
+
+fn inconclusive(reason: String) -> SourceOutcome {
+    SourceOutcome {
+        verdict: Verdict::Inconclusive,
+        reason: Some(reason),
+    }
+}
+
 fn skipped(reason: String) -> SourceOutcome {
     SourceOutcome {
         verdict: Verdict::Skipped,
@@ -237,7 +292,7 @@ mod tests {
             let key = (last.source.clone(), last.table_name.clone());
             let inputs = Inputs {
                 exports: BTreeMap::from([(key, last)]),
-                is_past: false,
+                ..Inputs::default()
             };
             inputs.stale(limit, &source, "prices", at(12))
         };

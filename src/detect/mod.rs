@@ -14,6 +14,7 @@ mod evaluate;
 mod explained;
 mod findings;
 mod inputs;
+mod needs;
 mod preflight;
 mod replay;
 mod world;
@@ -101,6 +102,8 @@ pub struct Detection<'a> {
     pub outcomes: Vec<RuleOutcome<'a>>,
     /// Table → version it was judged on.
     pub versions: BTreeMap<&'static str, u64>,
+    /// Those tables, and no views: for what follows to read the same versions.
+    pub world: World,
 }
 
 /// A failure that leaves nothing judged.
@@ -140,9 +143,14 @@ pub async fn detect<'a>(
 ) -> Result<Detection<'a>, DetectError> {
     let rules: Vec<&'a Rule> = request.selected().collect();
     let world = World::of_lake(request.lake, request.sessions, request.sources).await?;
-    let inputs = Inputs::load(&world, request.sources).await?;
+    let read = rules.iter().flat_map(|rule| &rule.reads);
+    world
+        .hold_small(&read.map(String::as_str).collect())
+        .await?;
+    let inputs = Inputs::load(&world, request.sources, &rules).await?;
     let window = widest_window(request.selected(), request.run.as_of);
-    let views: Vec<&View> = request.rules.views.iter().collect();
+    let texts = rules.iter().map(|rule| rule.sql.as_str());
+    let views: Vec<&View> = request.rules.views_named(texts);
     world
         .define_views(&views, request.run.as_of, window)
         .await?;
@@ -151,9 +159,11 @@ pub async fn detect<'a>(
         progress(done, rules.len(), &rule.id);
         outcomes.push(evaluate::evaluate(request, workers, &world, &inputs, rule).await?);
     }
+    world.clear_views(&views)?;
     Ok(Detection {
         outcomes,
         versions: world.versions().clone(),
+        world,
     })
 }
 

@@ -1,13 +1,14 @@
 //! The tables and views that rules see: of the lake, or made up by a rule's cases.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use datafusion::arrow::array::{RecordBatch, StringArray};
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::datasource::MemTable;
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::prelude::{Expr, SessionContext, col, lit};
 
 use super::DetectError;
@@ -19,11 +20,16 @@ use crate::session::{Parameters, Pinned, Sessions, plan_read_only};
 /// The table of what is configured.
 pub(super) const RUN_SOURCES: &str = "run_sources";
 
+/// Rows of small tables that are kept in memory while rules are judged: some hundred MB at most. Dozens
+/// of rules read the catalogue, the subscriptions and the invoices again and again.
+const HELD_ROWS: usize = 250_000;
+
 /// A session with everything a rule may read.
 #[derive(Clone)]
 pub struct World {
     ctx: SessionContext,
     versions: BTreeMap<&'static str, u64>,
+    small: Vec<&'static str>,
 }
 
 impl World {
@@ -54,7 +60,33 @@ impl World {
         Ok(Self {
             ctx,
             versions: pinned.versions().clone(),
+            small: small(&pinned),
         })
+    }
+
+    /// Reads the small ones of these tables once, for all who will ask for them. A table that cannot be
+    /// read stays what it was: only those who ask for it fail.
+    pub(super) async fn hold_small(
+        &self,
+        tables: &BTreeSet<&str>,
+    ) -> std::result::Result<(), DetectError> {
+        for table in self.small.iter().filter(|table| tables.contains(*table)) {
+            let held = self.hold(table).await;
+            held.map_err(|source| DetectError::Session {
+                what: "small tables",
+                source: Box::new(source),
+            })?;
+        }
+        Ok(())
+    }
+
+    async fn hold(&self, table: &str) -> Result<()> {
+        let Ok(held) = self.ctx.table(table).await?.cache().await else {
+            return Ok(());
+        };
+        self.ctx.deregister_table(table)?;
+        self.ctx.register_table(table, held.into_view())?;
+        Ok(())
     }
 
     /// The same tables, at the same versions, with the rows of these sources alone; no views yet.
@@ -98,6 +130,7 @@ impl World {
         Ok(Self {
             ctx,
             versions: BTreeMap::new(),
+            small: Vec::new(),
         })
     }
 
@@ -106,6 +139,7 @@ impl World {
         Self {
             ctx,
             versions: self.versions.clone(),
+            small: self.small.clone(),
         }
     }
 
@@ -154,6 +188,15 @@ impl World {
         Ok(())
     }
 
+    /// Takes views out again: the tables stay, and what was computed for the views is let go.
+    pub(super) fn clear_views(&self, views: &[&View]) -> std::result::Result<(), DetectError> {
+        for view in views {
+            let cleared = self.ctx.deregister_table(view.name.as_str());
+            cleared.map_err(|source| failed(view, source))?;
+        }
+        Ok(())
+    }
+
     async fn define(
         &self,
         view: &View,
@@ -161,24 +204,52 @@ impl World {
     ) -> std::result::Result<(), DetectError> {
         self.try_define(view, parameters)
             .await
-            .map_err(|source| DetectError::View {
-                view: view.name.clone(),
-                source: Box::new(source),
-            })
+            .map_err(|source| failed(view, source))
     }
 
     async fn try_define(&self, view: &View, parameters: &Parameters) -> Result<()> {
         let query = plan_read_only(&self.ctx, &view.sql).await?;
         let query = query.with_param_values(parameters.values())?;
         // What cannot be computed is left to the rules that ask for it: only they fail.
-        let computed = match view.materialise {
-            true => query.clone().cache().await.ok(),
-            false => None,
+        let computed = if view.materialise {
+            query.clone().cache().await.ok()
+        } else {
+            None
         };
         let table = computed.unwrap_or(query).into_view();
         self.ctx.deregister_table(view.name.as_str())?;
         self.ctx.register_table(view.name.as_str(), table)?;
         Ok(())
+    }
+}
+
+/// The smallest tables, as many as fit into [`HELD_ROWS`] together.
+fn small(pinned: &Pinned) -> Vec<&'static str> {
+    let mut sizes: Vec<(usize, &'static str)> = TABLES
+        .iter()
+        .filter_map(|def| Some((pinned.rows(def.name)?, def.name)))
+        .collect();
+    sizes.sort_unstable();
+    let mut room = HELD_ROWS;
+    let fitting = sizes.into_iter().map_while(|(rows, table)| {
+        room = room.checked_sub(rows)?;
+        Some(table)
+    });
+    fitting.collect()
+}
+
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("World")
+            .field("versions", &self.versions)
+            .finish_non_exhaustive()
+    }
+}
+
+fn failed(view: &View, source: DataFusionError) -> DetectError {
+    DetectError::View {
+        view: view.name.clone(),
+        source: Box::new(source),
     }
 }
 

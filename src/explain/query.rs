@@ -15,7 +15,7 @@ use super::ExplainError;
 use super::shift::Period;
 use crate::lake::from_batches;
 use crate::rules::RuleSet;
-use crate::session::{Parameters, micros, plan_read_only, sort_merge};
+use crate::session::{Parameters, micros, plan_read_only, spilling};
 
 /// One set of facts.
 pub(super) struct FactSet {
@@ -45,15 +45,8 @@ pub(super) const NEIGHBOURS: FactSet = fact_set!("neighbours.sql");
 /// Other lines and adjustments.
 pub(super) const BESIDE: FactSet = fact_set!("beside.sql");
 
-/// The shared views that the queries read.
-const VIEWS: &[&str] = &[
-    "price_terms",
-    "price_periods",
-    "price_faults",
-    "line_terms",
-    "item_terms",
-    "item_usage",
-];
+/// All of them.
+const FACTS: [FactSet; 6] = [LINES, OFFERS, RECORDS, SPANS, NEIGHBOURS, BESIDE];
 
 /// The tables that are made here.
 const WRONG_LINES: &str = "wrong_lines";
@@ -88,11 +81,16 @@ impl<'a> Desk<'a> {
     }
 
     async fn prepare(&mut self, set: &RuleSet, wanted: &BTreeSet<(String, String)>) -> Result<()> {
-        for view in &set.views {
+        for view in set.views_named(FACTS.iter().map(|facts| facts.sql)) {
             let name = view.name.as_str();
-            if VIEWS.contains(&name) && !self.ctx.table_exist(name)? {
+            if !self.ctx.table_exist(name)? {
                 let query = plan_read_only(self.ctx, &view.sql).await?;
                 let query = query.with_param_values(self.parameters.values())?;
+                let query = if view.materialise {
+                    query.cache().await?
+                } else {
+                    query
+                };
                 self.ctx.register_table(name, query.into_view())?;
                 self.defined.push(view.name.clone());
             }
@@ -149,20 +147,13 @@ impl<'a> Desk<'a> {
         &self,
         set: &FactSet,
     ) -> std::result::Result<Vec<T>, ExplainError> {
-        let rows = match self.collect(self.ctx, set).await {
-            Err(error) if matches!(error.find_root(), DataFusionError::ResourcesExhausted(_)) => {
-                // A hash join cannot spill; a sort-merge join can.
-                let ctx = sort_merge(self.ctx);
-                self.collect(&ctx, set).await
-            }
-            other => other,
-        };
+        let rows = spilling(self.ctx, |ctx| self.collect(ctx, set)).await;
         let rows = rows.map_err(|source| failed(set, source))?;
         from_batches(&rows).map_err(|source| failed(set, source.into()))
     }
 
-    async fn collect(&self, ctx: &SessionContext, set: &FactSet) -> Result<Vec<RecordBatch>> {
-        self.planned(ctx, set).await?.collect().await
+    async fn collect(&self, ctx: SessionContext, set: &FactSet) -> Result<Vec<RecordBatch>> {
+        self.planned(&ctx, set).await?.collect().await
     }
 
     async fn planned(&self, ctx: &SessionContext, set: &FactSet) -> Result<DataFrame> {

@@ -1,19 +1,20 @@
 //! Rows gathered until they are worth a commit, then brought into the table together.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use chrono::{DateTime, Utc};
 use datafusion::arrow::array::{Array, AsArray, RecordBatch, UInt32Array};
-use datafusion::arrow::compute::{concat_batches, max, take_record_batch};
+use datafusion::arrow::compute::{concat_batches, take_record_batch};
 use datafusion::arrow::datatypes::TimestampMicrosecondType;
 use datafusion::arrow::error::ArrowError;
-use datafusion::arrow::row::{RowConverter, SortField};
 use serde_json::{Map, Value};
 
+use super::later::{Contender, Later, keys};
 use super::rows::RejectRow;
 use super::{ExportError, Request};
 use crate::lake::{
-    LakeError, Outcome, Rejected, TableDef, Upsert, Writer, from_batches, to_batch, upsert,
+    LakeError, Outcome, Rejected, TableDef, Upsert, Writer, contested, from_batches, to_batch,
+    upsert,
 };
 use crate::model::Decimal;
 use crate::model::identity::short_id;
@@ -26,14 +27,20 @@ const REJECTS_PER_COMMIT: usize = 10_000;
 /// Rows that are turned to text at once.
 const ROWS_AS_TEXT: usize = 1_000;
 
-/// Counts of a table's export.
+/// What a table's export came to.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Counts {
     pub(super) read: u64,
     pub(super) written: u64,
     pub(super) unchanged: u64,
     pub(super) rejected: u64,
+    /// Rejected rows that are no rows of the table; the others only lost to a newer one.
+    pub(super) malformed: u64,
+    /// The first of them, with its place and reason.
+    pub(super) first_malformed: Option<String>,
     pub(super) high_watermark: Option<DateTime<Utc>>,
+    /// Columns that may be misspelt, each with the column that may be meant and the files.
+    pub(super) misspelt: BTreeMap<(String, String), BTreeSet<String>>,
 }
 
 /// A table that was empty: its keys are known without asking it, until somebody else commits.
@@ -60,6 +67,8 @@ pub(super) struct Chunk<'a> {
     parts: Vec<Part>,
     rows: usize,
     rejects: Vec<RejectRow>,
+    /// What may outrank the rows that are read.
+    later: Later<'a>,
     /// While the table holds nothing but what this export wrote.
     fresh: Option<Fresh>,
     counts: Counts,
@@ -71,6 +80,7 @@ impl<'a> Chunk<'a> {
         def: &'static TableDef,
         writer: &'a Writer<'a>,
         source: &'a str,
+        later: Later<'a>,
     ) -> Result<Self, ExportError> {
         let table = request.lake.table(def).await?;
         let opened = |error| LakeError::Open {
@@ -90,6 +100,7 @@ impl<'a> Chunk<'a> {
             parts: Vec::new(),
             rows: 0,
             rejects: Vec::new(),
+            later,
             fresh,
             counts: Counts::default(),
         })
@@ -98,10 +109,15 @@ impl<'a> Chunk<'a> {
     pub(super) async fn add(&mut self, file: &str, decoded: Decoded) -> Result<(), ExportError> {
         self.counts.read += decoded.rows_read - decoded.rejects.len() as u64;
         self.reject(decoded.rejects).await?;
+        for misspelt in decoded.misspelt {
+            let files = self.counts.misspelt.entry(misspelt).or_default();
+            files.insert(file.to_owned());
+        }
         if decoded.batch.num_rows() == 0 {
             return Ok(());
         }
-        self.counts.high_watermark = self.counts.high_watermark.max(watermark(&decoded.batch));
+        let latest = watermark(&decoded.batch, self.request.run.as_of);
+        self.counts.high_watermark = self.counts.high_watermark.max(latest);
         self.rows += decoded.batch.num_rows();
         self.parts.push(Part {
             file: file.to_owned(),
@@ -116,10 +132,15 @@ impl<'a> Chunk<'a> {
     }
 
     /// Takes rejected rows, which count as read too.
-    pub(super) async fn reject(&mut self, rejects: Vec<Reject>) -> Result<(), ExportError> {
+    async fn reject(&mut self, rejects: Vec<Reject>) -> Result<(), ExportError> {
         self.counts.read += rejects.len() as u64;
         self.counts.rejected += rejects.len() as u64;
+        self.counts.malformed += rejects.len() as u64;
         for reject in rejects {
+            if self.counts.first_malformed.is_none() {
+                let first = format!("{}: {}", reject.origin, reject.reason);
+                self.counts.first_malformed = Some(first);
+            }
             self.keep_reject(reject);
         }
         if self.rejects.len() >= REJECTS_PER_COMMIT {
@@ -129,10 +150,14 @@ impl<'a> Chunk<'a> {
         }
     }
 
-    pub(super) async fn finish(mut self) -> Result<Counts, ExportError> {
+    /// Brings in what is left; what it all came to, and the files that should have been looked at
+    /// but could not.
+    pub(super) async fn finish(
+        mut self,
+    ) -> Result<(Counts, Vec<(String, ExportError)>), ExportError> {
         self.flush().await?;
         self.write_rejects().await?;
-        Ok(self.counts)
+        Ok((self.counts, self.later.into_failed()))
     }
 
     fn keep_reject(&mut self, reject: Reject) {
@@ -166,10 +191,22 @@ impl<'a> Chunk<'a> {
         };
         let parts = self.parts.iter().map(|part| &part.rows);
         let rows = concat_batches(&self.def.schema(), parts).map_err(shape)?;
-        let new_since = self.note_keys(&rows).map_err(shape)?;
+        let new_since = self.note_keys(&rows)?;
+        let outranked = match new_since {
+            Some(_) => BTreeMap::new(),
+            None => self.outranked(&rows).await?,
+        };
+        let kept: Vec<u32> = (0u32..)
+            .take(rows.num_rows())
+            .filter(|row| !outranked.contains_key(row))
+            .collect();
         let ctx = self.request.sessions.session();
         let change = Upsert {
-            rows: rows.clone(),
+            rows: if outranked.is_empty() {
+                rows.clone()
+            } else {
+                take_record_batch(&rows, &UInt32Array::from(kept.clone())).map_err(shape)?
+            },
             volatile: &[],
             new_since,
         };
@@ -180,11 +217,27 @@ impl<'a> Chunk<'a> {
         }
         self.counts.written += tally.written;
         self.counts.unchanged += tally.unchanged;
-        self.counts.rejected += tally.superseded.len() as u64;
-        for lost in tally.superseded.chunks(ROWS_AS_TEXT) {
+        let of_all = |row: u32| kept[row as usize];
+        let lost = tally.superseded.iter().map(|lost| Rejected {
+            row: of_all(lost.row),
+            kept: lost.kept.map(of_all),
+        });
+        let lost = lost.map(|lost| (lost.row, self.newer(&lost)));
+        let behind = outranked.into_iter().map(|(row, place)| {
+            let reason = format!("a file behind this one holds the same key: {place}");
+            (row, reason)
+        });
+        let superseded: Vec<(u32, String)> = lost.chain(behind).collect();
+        self.counts.rejected += superseded.len() as u64;
+        for lost in superseded.chunks(ROWS_AS_TEXT) {
             let texts = texts(&rows, lost).map_err(shape)?;
-            for (lost, raw) in lost.iter().zip(texts) {
-                self.keep_reject(self.superseded(lost, raw));
+            for ((row, reason), raw) in lost.iter().zip(texts) {
+                self.keep_reject(Reject {
+                    origin: self.place(*row),
+                    reason_code: "superseded".to_owned(),
+                    reason: reason.clone(),
+                    raw,
+                });
             }
         }
         self.parts.clear();
@@ -193,21 +246,11 @@ impl<'a> Chunk<'a> {
     }
 
     /// Remembers the keys; the version in which the table can hold none of them, if that is known.
-    fn note_keys(&mut self, rows: &RecordBatch) -> Result<Option<u64>, ArrowError> {
+    fn note_keys(&mut self, rows: &RecordBatch) -> Result<Option<u64>, LakeError> {
         let Some(fresh) = &mut self.fresh else {
             return Ok(None);
         };
-        let columns: Vec<_> = self
-            .def
-            .key
-            .iter()
-            .filter_map(|name| rows.column_by_name(name).cloned())
-            .collect();
-        let fields = columns
-            .iter()
-            .map(|c| SortField::new(c.data_type().clone()))
-            .collect();
-        let keys = RowConverter::new(fields)?.convert_columns(&columns)?;
+        let keys = keys(self.def, rows)?;
         let hashes: HashSet<u64> = keys
             .iter()
             .map(|key| twox_hash::XxHash64::oneshot(0, key.data()))
@@ -221,29 +264,43 @@ impl<'a> Chunk<'a> {
         Ok(Some(fresh.version))
     }
 
-    fn superseded(&self, lost: &Rejected, raw: String) -> Reject {
-        let reason = match lost.kept.map(|kept| self.place(kept)) {
+    /// Rows that must not replace what the lake holds, each with the place of the row that does.
+    async fn outranked(
+        &mut self,
+        rows: &RecordBatch,
+    ) -> Result<BTreeMap<u32, String>, ExportError> {
+        let first = self.parts.first().map(|part| part.file.as_str());
+        if !first.is_some_and(|first| self.later.any_after(first)) {
+            return Ok(BTreeMap::new());
+        }
+        let ctx = self.request.sessions.session();
+        let table = self.request.lake.table(self.def).await?;
+        let contested = contested(&ctx, self.def, &table, rows).await?;
+        let contenders: Vec<Contender<'_>> = contested
+            .into_iter()
+            .filter_map(|row| {
+                let (part, _) = part_of(&self.parts, row)?;
+                let file = part.file.as_str();
+                Some(Contender { row, file })
+            })
+            .collect();
+        self.later.outranking(rows, &contenders).await
+    }
+
+    /// What replaced a row.
+    fn newer(&self, lost: &Rejected) -> String {
+        match lost.kept.map(|kept| self.place(kept)) {
             Some(newer) => format!("another row of the same key is newer: {newer}"),
             None => "the lake holds a newer row of the same key".to_owned(),
-        };
-        Reject {
-            origin: self.place(lost.row),
-            reason_code: "superseded".to_owned(),
-            reason,
-            raw,
         }
     }
 
     /// Where a row of all parts stands.
     fn place(&self, row: u32) -> String {
-        let mut row = row as usize;
-        for part in &self.parts {
-            if row < part.rows.num_rows() {
-                return part.places.of(row, &part.file);
-            }
-            row -= part.rows.num_rows();
+        match part_of(&self.parts, row) {
+            Some((part, row)) => part.places.of(row, &part.file),
+            None => String::new(),
         }
-        String::new()
     }
 
     async fn write_rejects(&mut self) -> Result<(), ExportError> {
@@ -270,20 +327,34 @@ impl<'a> Chunk<'a> {
     }
 }
 
-/// The latest moment that the rows speak of.
-fn watermark(batch: &RecordBatch) -> Option<DateTime<Utc>> {
+/// The part that a row of all parts is in, and which of its rows it is.
+fn part_of(parts: &[Part], row: u32) -> Option<(&Part, usize)> {
+    let mut row = row as usize;
+    for part in parts {
+        if row < part.rows.num_rows() {
+            return Some((part, row));
+        }
+        row -= part.rows.num_rows();
+    }
+    None
+}
+
+/// The latest moment that the rows speak of; what they say of times to come is no sign of news.
+fn watermark(batch: &RecordBatch, as_of: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let column = ["occurred_at", "updated_at", "created_at"]
         .iter()
         .filter_map(|name| batch.column_by_name(name))
         .find(|column| column.null_count() < column.len())?;
-    let latest = max(column.as_primitive_opt::<TimestampMicrosecondType>()?)?;
-    DateTime::from_timestamp_micros(latest)
+    let moments = column.as_primitive_opt::<TimestampMicrosecondType>()?;
+    let limit = as_of.timestamp_micros();
+    let past = moments.iter().flatten().filter(|moment| *moment <= limit);
+    DateTime::from_timestamp_micros(past.max()?)
 }
 
 /// Rows as JSON objects of the table's columns, without those that are NULL: of a row that was
 /// accepted, the text it was read from is not kept.
-fn texts(rows: &RecordBatch, lost: &[Rejected]) -> Result<Vec<String>, ArrowError> {
-    let places: UInt32Array = lost.iter().map(|lost| Some(lost.row)).collect();
+fn texts(rows: &RecordBatch, lost: &[(u32, String)]) -> Result<Vec<String>, ArrowError> {
+    let places: UInt32Array = lost.iter().map(|(row, _)| Some(*row)).collect();
     let lost = take_record_batch(rows, &places)?;
     let objects: Vec<Map<String, Value>> = from_batches(&[lost])?;
     let text = |mut object: Map<String, Value>| {

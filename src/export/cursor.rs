@@ -1,15 +1,16 @@
 //! How far a table of a source has been read: its files and their versions.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use datafusion::prelude::SessionContext;
+use chrono::{DateTime, Utc};
 use datafusion::scalar::ScalarValue;
 use serde::{Deserialize, Serialize};
 
-use super::ExportError;
+use super::rows::ExportRow;
+use super::{ExportError, record};
 use crate::lake::Lake;
 use crate::model::identity::fingerprint;
-use crate::session::{self, Parameters};
+use crate::session::{self, Parameters, Sessions};
 use crate::sources::InputFile;
 
 /// The files that have been read, and how.
@@ -49,54 +50,74 @@ impl Cursor {
     pub(super) fn to_json(&self) -> Option<String> {
         serde_json::to_string(self).ok()
     }
+
+    pub(super) fn from_json(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
 }
 
 fn version(file: &InputFile) -> String {
     format!("{} {}", file.size, file.version)
 }
 
-/// What earlier exports, and earlier tries of this run, have recorded; both by source and table.
+/// Identifies a table: its source and its name.
+pub(super) type Key = (String, String);
+
+/// What earlier exports, and earlier tries of this run, have recorded.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Known {
-    /// The newest cursors.
-    pub(super) cursors: BTreeMap<(String, String), Cursor>,
-    /// What this very run has exported already.
-    pub(super) recorded: BTreeSet<(String, String)>,
+    /// How far other runs have come. A run that is tried again starts where it started first, so
+    /// that its counts are those of the whole run, whichever try did the work.
+    pub(super) before: BTreeMap<Key, Before>,
+    /// What this very run has written already.
+    pub(super) own: BTreeMap<Key, ExportRow>,
+}
+
+/// How far a table had been read.
+#[derive(Clone, Debug)]
+pub(super) struct Before {
+    pub(super) cursor: Cursor,
+    pub(super) high_watermark: Option<DateTime<Utc>>,
 }
 
 #[derive(Deserialize)]
 struct Earlier {
-    run_id: String,
     source: String,
     table_name: String,
-    status: String,
     cursor_after: Option<String>,
+    high_watermark: Option<DateTime<Utc>>,
 }
 
 /// Reads `exports`, once for the whole export: what it adds itself is about tables it is done with.
 pub(super) async fn load(
     lake: &Lake,
-    ctx: &SessionContext,
+    sessions: &Sessions,
     run_id: &str,
 ) -> Result<Known, ExportError> {
-    let def = crate::lake::table("exports").ok_or(ExportError::Undeclared("exports"))?;
-    let query = "select run_id, source, table_name, status, cursor_after from exports
-                 where cursor_after is not null or run_id = $run_id
-                 order by finished_at nulls first";
+    let query = "select source, table_name, cursor_after, high_watermark from exports
+                 where cursor_after is not null and coalesce(run_id, '') <> $run_id
+                 qualify row_number() over (partition by source, table_name
+                                            order by finished_at desc nulls last, export_id) = 1";
     let mut parameters = Parameters::default();
     parameters.set("run_id", ScalarValue::from(run_id));
-    let rows: Vec<Earlier> = session::rows(lake, ctx, def, query, &parameters).await?;
+    let session = sessions.session();
+    let rows: Vec<Earlier> =
+        session::rows(lake, &session, record::def()?, query, &parameters).await?;
     let mut known = Known::default();
     for row in rows {
-        let table = (row.source, row.table_name);
-        if row.run_id == run_id && row.status == "ok" {
-            known.recorded.insert(table.clone());
-        }
         // A cursor that cannot be read costs a full read, nothing else.
-        let cursor = row.cursor_after.as_deref();
-        if let Some(Ok(cursor)) = cursor.map(serde_json::from_str::<Cursor>) {
-            known.cursors.insert(table, cursor);
+        if let Some(cursor) = row.cursor_after.as_deref().and_then(Cursor::from_json) {
+            let high_watermark = row.high_watermark;
+            let before = Before {
+                cursor,
+                high_watermark,
+            };
+            known.before.insert((row.source, row.table_name), before);
         }
+    }
+    for row in record::of_run(lake, sessions, run_id).await? {
+        let key = (row.source.clone(), row.table_name.clone());
+        known.own.insert(key, row);
     }
     Ok(known)
 }

@@ -5,25 +5,28 @@
 //!                                             └─► rows ───► canonical/<table>  (upsert by key)
 //!                                     counts and cursor ──► results/exports
 //! ```
-//! The cursor is written last: a run that dies in between reads the same files again, finds its rows
-//! in the lake, and ends with the same tables and the same counts.
+//! The cursors of a source are written last: a run that dies in between reads the same files again,
+//! finds its rows in the lake, and ends with the same tables and the same counts.
 
 mod chunk;
 mod cursor;
+mod later;
 mod mapped;
+mod reader;
+mod record;
 mod rows;
 mod table;
 
 use std::sync::Arc;
 
 use crate::config::{CANONICAL_TABLES, Source};
-use crate::lake::{Lake, LakeError, Upsert, Writer, object_place, to_batch, upsert};
+use crate::lake::{Lake, LakeError, object_place};
 use crate::model::Run;
-use crate::model::identity::short_id;
 use crate::session::{ReadError, Sessions};
 use crate::sources::{FilesSource, Mapping, SourceError, TableSpec};
 
 use cursor::Known;
+pub use record::mark_failed;
 pub use rows::{ExportRow, RejectRow};
 use table::TableJob;
 
@@ -53,6 +56,8 @@ pub struct TableReport {
     pub files_read: usize,
     /// Files that had not changed.
     pub files_unchanged: usize,
+    /// What a person should know of its files though nothing failed.
+    pub warnings: Vec<String>,
 }
 
 /// What came of an export.
@@ -135,11 +140,15 @@ pub trait Progress: Sync {
 /// Exports what changed. One source's failure does not stop the others; a lake that fails stops all.
 pub async fn export(request: &Request<'_>, progress: &dyn Progress) -> Result<Report, ExportError> {
     let mut report = Report::default();
-    let session = request.sessions.session();
-    let known = cursor::load(request.lake, &session, &request.run.id).await?;
+    let run_id = &request.run.id;
+    let known = cursor::load(request.lake, request.sessions, run_id).await?;
     for source in &request.sources {
-        match export_source(request, source, &known, &mut report, progress).await {
-            Ok(()) => {}
+        let done = report.tables.len();
+        let result = export_source(request, source, &known, &mut report, progress).await;
+        let tables = report.tables[done..].iter();
+        let mut rows: Vec<ExportRow> = tables.map(|table| table.row.clone()).collect();
+        let end = match result {
+            Ok(()) => Ok(()),
             Err(ExportError::Source(error)) => {
                 let reason = describe(&error);
                 // Every table of the source is marked: what was exported before is not fresh any more.
@@ -147,13 +156,17 @@ pub async fn export(request: &Request<'_>, progress: &dyn Progress) -> Result<Re
                     !source.without.iter().any(|without| without == *table)
                         && request.table.is_none_or(|only| only == **table)
                 });
-                for table in provided {
-                    write_row(request, &failed_row(request, source, table, &reason)).await?;
-                }
+                rows = provided
+                    .map(|table| failed_row(request, source, &known, table, &reason))
+                    .collect();
                 report.failed.push((source.name.clone(), reason));
+                Ok(())
             }
-            Err(error) => return Err(error),
-        }
+            Err(error) => Err(error),
+        };
+        // What was done is recorded even where the rest could not be.
+        let recorded = record::write(request.lake, request.sessions, run_id, &rows).await;
+        end.and(recorded)?;
     }
     Ok(report)
 }
@@ -226,16 +239,16 @@ async fn export_source(
             .collect();
         let absent = source.without.contains(&spec.name);
         let key = (source.name.clone(), spec.name.clone());
-        let before = known.cursors.get(&key);
+        let (before, own) = (known.before.get(&key), known.own.get(&key));
         if inputs.is_empty() {
-            if before.is_some() && !absent {
+            let was_read = own.is_some_and(|own| own.cursor_after.is_some());
+            if (before.is_some() || was_read) && !absent {
                 let reason = "all of its files are gone";
-                let row = failed_row(request, source, &spec.name, reason);
-                write_row(request, &row).await?;
                 report.tables.push(TableReport {
-                    row,
+                    row: failed_row(request, source, known, &spec.name, reason),
                     files_read: 0,
                     files_unchanged: 0,
+                    warnings: Vec::new(),
                 });
             } else if !absent {
                 report.warnings.push(format!(
@@ -258,51 +271,30 @@ async fn export_source(
             spec,
             inputs,
             before,
-            is_recorded: known.recorded.contains(&key),
+            own,
         };
         let Some(table) = job.run(progress).await? else {
             continue;
         };
         progress.table_finished(&table);
-        write_row(request, &table.row).await?;
+        report.warnings.extend(table.warnings.iter().cloned());
         report.tables.push(table);
     }
     Ok(())
 }
 
-/// The bookkeeping of a table that could not be read at all.
-fn failed_row(request: &Request<'_>, source: &Source, table: &str, reason: &str) -> ExportRow {
-    let run = request.run;
-    ExportRow {
-        export_id: short_id("exp", [run.id.as_str(), &source.name, table]),
-        run_id: run.id.clone(),
-        source: source.name.clone(),
-        table_name: table.to_owned(),
-        started_at: Some(run.now()),
-        finished_at: Some(run.now()),
-        status: "failed".to_owned(),
-        error: Some(reason.to_owned()),
-        ..ExportRow::default()
-    }
-}
-
-async fn write_row(request: &Request<'_>, row: &ExportRow) -> Result<(), ExportError> {
-    let def = crate::lake::table("exports").ok_or(ExportError::Undeclared("exports"))?;
-    let writer = Writer::new("exports", &request.run.id);
-    let rows = Upsert {
-        rows: to_batch(def, std::slice::from_ref(row))?,
-        volatile: ExportRow::VOLATILE,
-        new_since: None,
-    };
-    upsert(
-        request.lake,
-        &request.sessions.session(),
-        def,
-        &writer,
-        rows,
-    )
-    .await?;
-    Ok(())
+/// The bookkeeping of a table that could not be read at all, with what an earlier try has counted.
+fn failed_row(
+    request: &Request<'_>,
+    source: &Source,
+    known: &Known,
+    table: &str,
+    reason: &str,
+) -> ExportRow {
+    let key = (source.name.clone(), table.to_owned());
+    let own = known.own.get(&key).cloned();
+    let row = own.unwrap_or_else(|| ExportRow::begun(request.run, &source.name, table));
+    row.failed(request.run, reason)
 }
 
 /// The canonical tables as the sources need to know them.

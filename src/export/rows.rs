@@ -1,10 +1,10 @@
 //! Rows of the bookkeeping tables.
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A row of `exports`.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct ExportRow {
     /// Identifies the run, source and table.
     pub export_id: String,
@@ -24,7 +24,8 @@ pub struct ExportRow {
     pub cursor_before: Option<String>,
     /// What has been read now.
     pub cursor_after: Option<String>,
-    /// The latest moment that any row speaks of.
+    /// The latest moment up to the run that any row read so far speaks of: how new the data is, where
+    /// `finished_at` only says when it was looked for.
     pub high_watermark: Option<DateTime<Utc>>,
     /// Input rows read.
     pub rows_read: i64,

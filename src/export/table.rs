@@ -1,32 +1,40 @@
 //! One table of one source: changed files in, rows and rejects out, counts that add up.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use datafusion::error::DataFusionError;
-use tokio::sync::mpsc;
-
-use super::chunk::Chunk;
-use super::cursor::Cursor;
-use super::mapped::{self, Mapped};
+use super::chunk::{Chunk, Counts};
+use super::cursor::{Before, Cursor};
+use super::later::Later;
+use super::reader::Reader;
 use super::rows::ExportRow;
-use super::{ExportError, Progress, Request, TableReport};
+use super::{ExportError, Progress, Request, TableReport, describe};
 use crate::config::Source;
 use crate::lake::{TableDef, Writer, rows_committed};
-use crate::model::identity::short_id;
-use crate::sources::{Decoded, FilesSource, InputFile, SourceError, TableSpec, canonicalise};
+use crate::sources::{FilesSource, InputFile, TableSpec};
 
-/// Rows decoded at once.
-const BATCH_ROWS: usize = 16 * 1024;
+/// How many files that failed are named with their reasons.
+const FAILURES_NAMED: usize = 3;
 
 pub(super) struct TableJob<'a> {
     pub(super) request: &'a Request<'a>,
     pub(super) source: &'a Source,
     pub(super) files: Arc<FilesSource>,
     pub(super) spec: &'a TableSpec,
+    /// By path.
     pub(super) inputs: Vec<InputFile>,
-    pub(super) before: Option<&'a Cursor>,
-    /// Whether an earlier try of this very run has recorded this table.
-    pub(super) is_recorded: bool,
+    /// How far other runs have come.
+    pub(super) before: Option<&'a Before>,
+    /// What an earlier try of this very run has written.
+    pub(super) own: Option<&'a ExportRow>,
+}
+
+/// What came of reading files.
+#[derive(Default)]
+struct Outcome {
+    counts: Counts,
+    /// Files that could not be read, and why.
+    failed: Vec<(String, ExportError)>,
 }
 
 impl TableJob<'_> {
@@ -42,156 +50,191 @@ impl TableJob<'_> {
             .get(&self.spec.name)
             .and_then(|m| m.sql.as_deref());
         let now = Cursor::of(&self.inputs, mapping);
-        let changed: Vec<&InputFile> = self
-            .inputs
-            .iter()
-            .filter(|file| {
-                self.request.full || !self.before.is_some_and(|before| before.holds(&now, file))
-            })
-            .collect();
-        let bytes: u64 = changed.iter().map(|file| file.size).sum();
-        progress.table_started(&self.source.name, &self.spec.name, changed.len(), bytes);
-        let mut row = ExportRow {
-            export_id: short_id("exp", [run.id.as_str(), &self.source.name, &self.spec.name]),
-            run_id: run.id.clone(),
-            source: self.source.name.clone(),
-            table_name: self.spec.name.clone(),
-            started_at: Some(run.now()),
-            status: "ok".to_owned(),
-            cursor_before: self.before.and_then(Cursor::to_json),
-            cursor_after: now.to_json(),
-            bytes: signed(bytes),
-            requests: changed.len() as i64,
-            ..ExportRow::default()
-        };
-        let files_unchanged = self.inputs.len() - changed.len();
-        if changed.is_empty() && self.is_recorded {
+        let is_read = |by: &Cursor| self.inputs.iter().all(|file| by.holds(&now, file));
+        if !self.request.full && self.recorded().as_ref().is_some_and(is_read) {
             return Ok(None);
         }
-        let failed = self.read(&changed, &mut row, mapping, progress).await?;
-        if let Some((_, error)) = failed.first() {
-            // A file that cannot be read fails its table, not the run: the others are in the lake,
-            // and it is read again next time.
-            row.status = "failed".to_owned();
-            row.error = Some(super::describe(error));
-            row.cursor_after = now.without(failed.iter().map(|(path, _)| path)).to_json();
-        }
-        row.finished_at = Some(run.now());
+        let before = self.before.map(|before| &before.cursor);
+        let is_known = |file: &InputFile| before.is_some_and(|before| before.holds(&now, file));
+        let (unchanged, changed): (Vec<&InputFile>, Vec<&InputFile>) = self
+            .inputs
+            .iter()
+            .partition(|file| !self.request.full && is_known(file));
+        let (files_read, files_unchanged) = (changed.len(), unchanged.len());
+        let bytes: u64 = changed.iter().map(|file| file.size).sum();
+        progress.table_started(&self.source.name, &self.spec.name, files_read, bytes);
+        let begun = ExportRow::begun(run, &self.source.name, &self.spec.name);
+        let outcome = if changed.is_empty() {
+            Outcome::default()
+        } else {
+            self.read(&changed, unchanged, mapping, progress).await?
+        };
+        let counts = outcome.counts;
+        let known = self.before.and_then(|before| before.high_watermark);
+        let row = ExportRow {
+            cursor_before: before.and_then(Cursor::to_json),
+            bytes: signed(bytes),
+            requests: changed.len() as i64,
+            rows_read: signed(counts.read),
+            rows_written: signed(counts.written),
+            rows_unchanged: signed(counts.unchanged),
+            rows_rejected: signed(counts.rejected),
+            // Without a newer row the data is as old as it was.
+            high_watermark: counts.high_watermark.max(known),
+            ..begun
+        };
+        // A file that cannot be read fails its table, not the run: the others are in the lake. It is
+        // read again next time, and so are all where not one row of them could be taken.
+        let refused = all_refused(&counts);
+        let failures = failures(&outcome.failed, refused.as_deref());
+        let unread = outcome.failed.iter().map(|(path, _)| path);
+        let refused_files = changed.iter().map(|file| &file.path);
+        let unread = unread.chain(refused_files.filter(|_| refused.is_some()));
+        let row = ExportRow {
+            cursor_after: now.without(unread).to_json(),
+            finished_at: Some(run.now()),
+            ..row
+        };
         Ok(Some(TableReport {
-            row,
-            files_read: changed.len(),
+            row: match failures {
+                Some(reason) => row.failed(run, &reason),
+                None => row,
+            },
+            files_read,
             files_unchanged,
+            warnings: self.warnings(&counts),
         }))
+    }
+
+    /// How far an earlier try of this run has come, if it did all that it had to.
+    fn recorded(&self) -> Option<Cursor> {
+        let own = self.own.filter(|own| own.status == "ok")?;
+        Cursor::from_json(own.cursor_after.as_deref()?)
     }
 
     /// Reads the files; those that fail are named with their reason.
     async fn read(
         &self,
         changed: &[&InputFile],
-        row: &mut ExportRow,
+        unchanged: Vec<&InputFile>,
         mapping: Option<&str>,
         progress: &dyn Progress,
-    ) -> Result<Vec<(String, ExportError)>, ExportError> {
+    ) -> Result<Outcome, ExportError> {
         let def: &'static TableDef =
             crate::lake::table(&self.spec.name).ok_or(ExportError::Undeclared("canonical"))?;
         let name = format!("export:{}", self.source.name);
         let writer = Writer::new(name, &self.request.run.id);
-        let mut chunk = Chunk::new(self.request, def, &writer, &self.source.name).await?;
+        let reader = Reader {
+            sessions: self.request.sessions,
+            source: &self.source.name,
+            files: Arc::clone(&self.files),
+            spec: self.spec,
+            mapping,
+        };
+        let later = Later::new(&reader, def, unchanged);
+        let mut chunk = Chunk::new(self.request, def, &writer, &self.source.name, later).await?;
         let mut failed = Vec::new();
         for file in changed {
-            let result = match mapping {
-                Some(sql) => self.read_mapped(file, sql, &mut chunk).await,
-                None => self.read_canonical(file, &mut chunk).await,
-            };
-            match result {
-                Ok(()) => {}
-                Err(error @ (ExportError::Source(_) | ExportError::Mapping { .. })) => {
-                    failed.push((file.path.clone(), error));
-                }
-                Err(error) => return Err(error),
+            if let Err(error) = read_file(&reader, file, &mut chunk).await? {
+                failed.push((file.path.clone(), error));
             }
             progress.file_read(file.size);
         }
-        let counts = chunk.finish().await?;
-        row.rows_read = signed(counts.read);
-        row.rows_rejected = signed(counts.rejected);
-        row.rows_written = signed(counts.written);
-        row.rows_unchanged = signed(counts.unchanged);
-        row.high_watermark = counts.high_watermark;
-        // A try of this run that was killed may have written rows that this try found unchanged.
-        if counts.unchanged > 0 && !self.is_recorded {
+        let (mut counts, not_looked_at) = chunk.finish().await?;
+        failed.extend(not_looked_at);
+        // An earlier try of this run may have written rows that this one found unchanged.
+        if counts.unchanged > 0 {
             let table = self.request.lake.table(def).await?;
-            let written = signed(rows_committed(def, &table, &writer).await?);
-            let earlier = (written - row.rows_written).clamp(0, row.rows_unchanged);
-            row.rows_written += earlier;
-            row.rows_unchanged -= earlier;
+            let written = rows_committed(def, &table, &writer).await?;
+            let earlier = written.saturating_sub(counts.written).min(counts.unchanged);
+            counts.written += earlier;
+            counts.unchanged -= earlier;
         }
-        if row.rows_read != row.rows_written + row.rows_unchanged + row.rows_rejected {
+        if counts.read != counts.written + counts.unchanged + counts.rejected {
             return Err(ExportError::Unbalanced {
                 source_name: self.source.name.clone(),
                 table: self.spec.name.clone(),
-                read: row.rows_read,
-                written: row.rows_written,
-                unchanged: row.rows_unchanged,
-                rejected: row.rows_rejected,
+                read: signed(counts.read),
+                written: signed(counts.written),
+                unchanged: signed(counts.unchanged),
+                rejected: signed(counts.rejected),
             });
         }
-        Ok(failed)
+        Ok(Outcome { counts, failed })
     }
 
-    async fn read_canonical(
-        &self,
-        file: &InputFile,
-        chunk: &mut Chunk<'_>,
-    ) -> Result<(), ExportError> {
-        let (sink, mut decoded) = mpsc::channel::<Result<Decoded, SourceError>>(2);
-        let (files, spec, input) = (Arc::clone(&self.files), self.spec.clone(), file.clone());
-        let reader = tokio::spawn(async move { files.read(&input, &spec, BATCH_ROWS, sink).await });
-        while let Some(batch) = decoded.recv().await {
-            chunk.add(&file.path, batch?).await?;
-        }
-        match reader.await {
-            Ok(result) => Ok(result?),
-            Err(error) => Err(SourceError::Task {
-                file: file.path.clone(),
-                source: Arc::new(error),
-            }
-            .into()),
+    /// Columns that seem to be misspelt: their values are not where they were meant to be.
+    fn warnings(&self, counts: &Counts) -> Vec<String> {
+        let kept = match self.spec.schema.index_of("attributes") {
+            Ok(_) => "its values are kept in attributes",
+            Err(_) => "its values are not kept",
+        };
+        let source = &self.source.name;
+        let of = |files: &BTreeSet<String>| {
+            let first = files.iter().next().cloned().unwrap_or_default();
+            let others = more(files.len().saturating_sub(1)).map(|more| format!(" {more}"));
+            first + &others.unwrap_or_default()
+        };
+        let misspelt = counts.misspelt.iter();
+        misspelt
+            .map(|((name, meant), files)| {
+                let of = of(files);
+                format!(
+                    "{source}: column `{name}` of {of} is not known; did you mean `{meant}`? {kept}"
+                )
+            })
+            .collect()
+    }
+}
+
+/// Reads one file. The inner error is the file's own, and the others go on without it.
+async fn read_file(
+    reader: &Reader<'_>,
+    file: &InputFile,
+    chunk: &mut Chunk<'_>,
+) -> Result<Result<(), ExportError>, ExportError> {
+    let own = |error: ExportError| match error {
+        error @ (ExportError::Source(_) | ExportError::Mapping { .. }) => Ok(Err(error)),
+        error => Err(error),
+    };
+    let mut reading = match reader.open(file).await {
+        Ok(reading) => reading,
+        Err(error) => return own(error),
+    };
+    loop {
+        match reading.next().await {
+            Ok(Some(decoded)) => chunk.add(&file.path, decoded).await?,
+            Ok(None) => return Ok(Ok(())),
+            Err(error) => return own(error),
         }
     }
+}
 
-    /// Runs the mapping over the file as it is, and its result through the same decoding.
-    async fn read_mapped(
-        &self,
-        file: &InputFile,
-        sql: &str,
-        chunk: &mut Chunk<'_>,
-    ) -> Result<(), ExportError> {
-        let failed = |source| ExportError::Mapping {
-            source_name: self.source.name.clone(),
-            table: self.spec.name.clone(),
-            file: file.path.clone(),
-            source: Box::new(source),
-        };
-        let failed = |error: DataFusionError| match mapped::read_error(&error) {
-            Some(error) => ExportError::Source(error),
-            None => failed(error),
-        };
-        let ctx = self.request.sessions.single();
-        let started = Mapped::start(&ctx, &self.files, file, sql).await;
-        let mut mapped = started.map_err(failed)?;
-        let mut row = 0;
-        while let Some(batch) = mapped.next().await {
-            let batch = batch.map_err(failed)?;
-            chunk.reject(mapped.rejects()).await?;
-            let first = row;
-            let origin = |at: usize| format!("{}: mapped row {}", file.path, first + at + 1);
-            let decoded = canonicalise(&batch, self.spec, &self.source.name, &origin)?;
-            row += batch.num_rows();
-            chunk.add(&file.path, decoded).await?;
-        }
-        chunk.reject(mapped.rejects()).await?;
-        Ok(())
+/// Why nothing of what was read is in the lake, where there was something to read.
+fn all_refused(counts: &Counts) -> Option<String> {
+    let first = counts.first_malformed.as_ref()?;
+    let rows = match counts.malformed {
+        1 => "the only row is rejected".to_owned(),
+        all => format!("all {all} rows are rejected, the first"),
+    };
+    (counts.malformed == counts.read).then(|| format!("{rows} at {first}"))
+}
+
+/// What failed, in one text: the first files with their reasons, and how many more there are.
+fn failures(failed: &[(String, ExportError)], refused: Option<&str>) -> Option<String> {
+    let named = failed.iter().take(FAILURES_NAMED);
+    let mut texts: Vec<String> = named.map(|(_, error)| describe(error)).collect();
+    texts.extend(more(failed.len().saturating_sub(FAILURES_NAMED)));
+    texts.extend(refused.map(str::to_owned));
+    (!texts.is_empty()).then(|| texts.join("; "))
+}
+
+/// How many files are not named, if any.
+fn more(files: usize) -> Option<String> {
+    match files {
+        0 => None,
+        1 => Some("and 1 more file".to_owned()),
+        files => Some(format!("and {files} more files")),
     }
 }
 

@@ -1,10 +1,14 @@
 //! Rows as bytes, so that keys can be looked up and contents compared whatever the column types.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array};
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, PrimitiveArray, RecordBatch, UInt32Array,
+};
 use datafusion::arrow::compute::{SortColumn, cast, concat_batches, lexsort_to_indices, take};
+use datafusion::arrow::datatypes::TimestampMicrosecondType;
 use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::row::{OwnedRow, RowConverter, Rows, SortField};
 
@@ -83,6 +87,28 @@ impl RowBytes {
     }
 }
 
+/// When each row was last changed at its source, where the table knows.
+pub(crate) struct Moments(Option<PrimitiveArray<TimestampMicrosecondType>>);
+
+impl Moments {
+    pub(crate) fn of(rows: &RecordBatch) -> Self {
+        let column = rows.column_by_name("updated_at");
+        Self(column.and_then(|column| column.as_primitive_opt().cloned()))
+    }
+
+    fn at(&self, row: u32) -> Option<i64> {
+        let moments = self.0.as_ref()?;
+        let row = row as usize;
+        moments.is_valid(row).then(|| moments.value(row))
+    }
+
+    /// How a row's moment compares to that of another row; `None` where one of them has none, which
+    /// says nothing about which is newer.
+    pub(crate) fn compare(&self, row: u32, others: &Self, other: u32) -> Option<Ordering> {
+        Some(self.at(row)?.cmp(&others.at(other)?))
+    }
+}
+
 /// Which rows of a batch to keep so that every key occurs once, and what became of the others.
 pub(super) struct Deduplicated {
     /// Rows to keep, in their order.
@@ -93,17 +119,12 @@ pub(super) struct Deduplicated {
     pub(super) superseded: Vec<(u32, u32)>,
 }
 
-/// Keeps for each key the row with the latest `updated_at`, the later row where that does not decide.
+/// Keeps for each key the row with the latest `updated_at`, the later row where that does not decide:
+/// the same as if the rows had been written one after the other.
 pub(super) fn deduplicate(def: &TableDef, batch: &RecordBatch) -> Result<Deduplicated, ArrowError> {
     let keys = RowBytes::of_key(def)?.rows(batch)?;
     let contents = RowBytes::of_content(def, &[])?.rows(batch)?;
-    let updated = match batch.column_by_name("updated_at") {
-        Some(column) => Some(
-            RowConverter::new(vec![SortField::new(column.data_type().clone())])?
-                .convert_columns(&[Arc::clone(column)])?,
-        ),
-        None => None,
-    };
+    let updated = Moments::of(batch);
     let mut winner: HashMap<&[u8], u32> = HashMap::with_capacity(batch.num_rows());
     let mut losers: Vec<(u32, u32)> = Vec::new();
     for row in 0..batch.num_rows() {
@@ -112,10 +133,7 @@ pub(super) fn deduplicate(def: &TableDef, batch: &RecordBatch) -> Result<Dedupli
         winner
             .entry(keys.row(row).data())
             .and_modify(|kept| {
-                let older = updated
-                    .as_ref()
-                    .is_some_and(|u| u.row(row) < u.row(*kept as usize));
-                if older {
+                if updated.compare(at, &updated, *kept) == Some(Ordering::Less) {
                     losers.push((at, *kept));
                 } else {
                     losers.push((*kept, at));

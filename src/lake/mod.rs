@@ -15,11 +15,11 @@ mod storage;
 mod upsert;
 
 pub use commit::{Change, Outcome, Writer, commit, last_number, rows_committed};
-pub(crate) use compare::conform;
+pub(crate) use compare::{Moments, conform};
 pub use error::LakeError;
 pub use maintain::{Maintenance, MaintenancePlan};
 pub use open::{Lake, changed_partitions};
 pub use rows::{from_batches, to_batch};
 pub use schema::{TABLES, TableDef, Zone, table};
 pub use storage::{ObjectPlace, object_place};
-pub use upsert::{Difference, Rejected, Tally, Upsert, difference, upsert};
+pub use upsert::{Difference, Rejected, Tally, Upsert, contested, difference, upsert};

@@ -3,18 +3,18 @@
 //! Keys are looked up first and whole rows are compared only where a key is known, so that writing
 //! the same rows again costs one scan of the key columns and makes no commit.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, PrimitiveArray, RecordBatch, StringArray,
-};
-use datafusion::arrow::datatypes::{DataType, Field, Schema, TimestampMicrosecondType};
+use datafusion::arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use datafusion::arrow::row::{OwnedRow, Row};
 use datafusion::common::JoinType;
 use datafusion::prelude::{DataFrame, SessionContext, col, lit};
 use deltalake::DeltaTable;
 
 use super::commit::{Change, OPERATION, Outcome, UPSERT, Writer, commit};
-use super::compare::{RowBytes, conform, conform_all, deduplicate, index, pick};
+use super::compare::{Moments, RowBytes, conform, conform_all, deduplicate, index, pick};
 use super::{Lake, LakeError, TableDef};
 
 /// Rows to bring into a table.
@@ -126,13 +126,15 @@ pub async fn difference(
     let held = index(&key, &content, &known).map_err(&shape)?;
     let keys = key.rows(rows).map_err(&shape)?;
     let contents = content.rows(rows).map_err(&shape)?;
-    let (updated, was_updated) = (moments(rows), moments(&known));
+    let (updated, was_updated) = (Moments::of(rows), Moments::of(&known));
     let (mut write, mut replaced) = (Vec::new(), Vec::new());
     for (at, (key, content)) in (0u32..).zip(keys.iter().zip(contents.iter())) {
         match held.get(&key.owned()) {
             Some((_, same)) if same.row() == content => found.unchanged += 1,
             // Files may be read again in any order: what is older does not come back.
-            Some((old, _)) if is_older(&updated, at, &was_updated, *old) => found.outdated.push(at),
+            Some((old, _)) if updated.compare(at, &was_updated, *old) == Some(Ordering::Less) => {
+                found.outdated.push(at);
+            }
             Some((old, _)) => {
                 write.push(at);
                 replaced.push((at, *old));
@@ -154,24 +156,39 @@ pub async fn difference(
     Ok(found)
 }
 
-type Moments = PrimitiveArray<TimestampMicrosecondType>;
-
-/// When each row was last changed at its source, where the table knows.
-fn moments(rows: &RecordBatch) -> Option<Moments> {
-    rows.column_by_name("updated_at")?
-        .as_primitive_opt()
-        .cloned()
-}
-
-fn is_older(new: &Option<Moments>, at: u32, held: &Option<Moments>, old: u32) -> bool {
-    let moment = |of: &Option<Moments>, row: u32| {
-        let of = of.as_ref()?;
-        of.is_valid(row as usize).then(|| of.value(row as usize))
-    };
-    match (moment(new, at), moment(held, old)) {
-        (Some(new), Some(held)) => new < held,
-        _ => false,
+/// Rows whose key the table holds with other content, where no `updated_at` says which is the newer:
+/// whether they replace it is for the caller to say.
+pub async fn contested(
+    ctx: &SessionContext,
+    def: &'static TableDef,
+    table: &DeltaTable,
+    rows: &RecordBatch,
+) -> Result<Vec<u32>, LakeError> {
+    let shape = LakeError::shape(def.name);
+    if rows.num_rows() == 0 {
+        return Ok(Vec::new());
     }
+    let Some(known) = known_rows(ctx, def, table, rows).await? else {
+        return Ok(Vec::new());
+    };
+    let key = RowBytes::of_key(def).map_err(&shape)?;
+    let content = RowBytes::of_content(def, &[]).map_err(&shape)?;
+    let held = index(&key, &content, &known).map_err(&shape)?;
+    let keys = key.rows(rows).map_err(&shape)?;
+    let contents = content.rows(rows).map_err(&shape)?;
+    let (updated, was_updated) = (Moments::of(rows), Moments::of(&known));
+    let is_contested = |at: u32, key: OwnedRow, content: Row<'_>| {
+        let Some((old, same)) = held.get(&key) else {
+            return false;
+        };
+        let order = updated.compare(at, &was_updated, *old);
+        same.row() != content && order.is_none_or(|order| order == Ordering::Equal)
+    };
+    Ok((0u32..)
+        .zip(keys.iter().zip(contents.iter()))
+        .filter(|(at, (key, content))| is_contested(*at, key.owned(), *content))
+        .map(|(at, _)| at)
+        .collect())
 }
 
 /// The rows of the table that have one of these keys; `None` where there is none.

@@ -1,6 +1,7 @@
-//! Why a price cannot be applied to a quantity. Two kinds matter to callers: a price that lacks
-//! what its model needs ([`RatingError::is_unrateable`]: no amount is known, which SQL shows as
-//! NULL), and everything else, which is wrong and must not be passed over.
+//! Why a price cannot be applied to a quantity. Two kinds matter to callers: a price that does not say
+//! its amount, because it lacks what its model needs or cannot be rounded as it asks
+//! ([`RatingError::is_unrateable`]: no amount is known, which SQL shows as NULL), and everything else,
+//! which is wrong and must not be passed over.
 
 use super::terms::{ChargeModel, UnknownTerm};
 use crate::model::Decimal;
@@ -93,6 +94,14 @@ pub enum RatingError {
         /// What it holds.
         value: Decimal,
     },
+    /// The price asks for a rounding that there is not: to multiples of nothing, or too coarse.
+    #[error("{column} {value} is no way to round")]
+    Rounding {
+        /// The column.
+        column: &'static str,
+        /// What it holds.
+        value: Decimal,
+    },
     /// The least amount is above the greatest.
     #[error("minimum_amount {minimum} is above maximum_amount {maximum}")]
     Bounds {
@@ -119,6 +128,7 @@ impl RatingError {
                 | Self::NotRateable { .. }
                 | Self::NeedsEvents { .. }
                 | Self::BeyondTiers { .. }
+                | Self::Rounding { .. }
         )
     }
 }

@@ -41,7 +41,7 @@ impl Rounding {
         scale: i32,
         mode: RoundingMode,
     ) -> Result<Self, RatingError> {
-        let out_of_range = || RatingError::Range {
+        let out_of_range = || RatingError::Rounding {
             column,
             value: Decimal::from_i64(scale.into()),
         };
@@ -62,7 +62,7 @@ impl Rounding {
     ) -> Result<Self, RatingError> {
         match Exact::money(increment) {
             Exact::Narrow(step) if step > 0 => Ok(Self { step, mode }),
-            _ => Err(RatingError::Range {
+            _ => Err(RatingError::Rounding {
                 column: "rounding_increment",
                 value: increment,
             }),

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
+use super::param::AssignError;
 use super::schedule::ScheduleError;
 
 /// One problem of one rule file or of one override.
@@ -148,6 +149,24 @@ pub enum Problem {
     },
 }
 
+impl From<AssignError> for Problem {
+    fn from(error: AssignError) -> Self {
+        match error {
+            AssignError::Unknown {
+                parameter, nearest, ..
+            } => Self::UnknownWord {
+                what: "parameter",
+                word: parameter,
+                nearest,
+            },
+            AssignError::Value { text, expected, .. } => Self::BadValue {
+                value: text,
+                expected,
+            },
+        }
+    }
+}
+
 impl RuleError {
     pub(super) fn of(file: &str, problem: Problem) -> Self {
         Self {
@@ -220,7 +239,8 @@ fn quoted_after<'a>(message: &'a str, start: &str) -> Option<(&'a str, &'a str)>
     message.strip_prefix(start)?.split_once('`')
 }
 
-fn hint(nearest: &Option<String>) -> String {
+/// The known word that was likely meant, as the end of a message.
+pub(super) fn hint(nearest: &Option<String>) -> String {
     nearest
         .as_ref()
         .map(|word| format!("; did you mean `{word}`?"))

@@ -1,12 +1,12 @@
 //! What can be said against a rule from its text alone, before anything is planned.
 //!
 //! Columns, types and the tables of the plan are checked where the query is planned; this file only
-//! makes sure that the rule is complete and that its promises have cases, and `query` that its SQL
-//! is a pure question.
+//! makes sure that the rule is complete, `cases` that its promises have proofs, and `query` that its
+//! SQL is a pure question.
 
+mod cases;
 mod query;
 
-use super::cases::{self, CaseKind};
 use super::error::{Problem, RuleError};
 use super::rule::Rule;
 use super::template;
@@ -38,7 +38,7 @@ pub fn lint(rule: &Rule) -> Vec<RuleError> {
     errors.extend(required(rule));
     errors.extend(texts(rule));
     errors.extend(reads(rule));
-    errors.extend(case_coverage(rule));
+    errors.extend(cases::of_rule(rule));
     errors
 }
 
@@ -144,40 +144,32 @@ fn reads(rule: &Rule) -> Vec<RuleError> {
         .collect()
 }
 
-/// A rule must be seen to fire and to stay quiet, and each `quiet_when` needs a case of that name.
-fn case_coverage(rule: &Rule) -> Vec<RuleError> {
-    let file = rule.cases_origin();
-    let cases = cases::parse(rule.cases.as_deref().unwrap_or_default());
-    let mut errors = Vec::new();
-    for kind in [CaseKind::Fires, CaseKind::Quiet] {
-        if !cases.iter().any(|case| case.kind == kind) {
-            errors.push(RuleError::of(
-                &file,
-                Problem::NoCase {
-                    kind: kind.as_str(),
-                },
-            ));
-        }
-    }
-    for sentence in &rule.quiet_when {
-        if !cases.iter().any(|case| case.names(sentence)) {
-            let problem = Problem::QuietWithoutCase {
-                text: sentence.clone(),
-            };
-            errors.push(RuleError::of(&file, problem).at_key("quiet_when"));
-        }
-    }
-    errors
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::rules::metadata::tests::sample;
 
+    const CASES: &str = "\
+# case: fires — a difference
+statement ok
+insert into invoice_lines (source, line_id, amount) values ('billing', 'l1', 1)
+
+query T
+select entity_id from findings
+----
+l1
+
+# case: quiet — the difference is inside the tolerance
+query T
+select entity_id from findings where entity_id <> 'l1'
+----
+";
+
     #[test]
     fn a_good_rule_passes() {
-        let faults = lint(&sample());
+        let mut rule = sample();
+        rule.cases = Some(CASES.to_owned());
+        let faults = lint(&rule);
         assert!(faults.is_empty(), "{faults:?}");
     }
 

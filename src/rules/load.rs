@@ -222,27 +222,9 @@ fn apply(
     let mut errors = Vec::new();
     rule.severity = severity.unwrap_or(rule.severity);
     for (name, text) in params {
-        let key = format!(".params.{name}");
-        let Some(param) = rule.params.get_mut(name) else {
-            let nearest = nearest(name, rule.params.keys().map(String::as_str)).map(str::to_owned);
-            let problem = Problem::UnknownWord {
-                what: "parameter",
-                word: name.clone(),
-                nearest,
-            };
-            errors.push(override_error(&rule.id, &key, problem));
-            continue;
-        };
-        match param.kind.parse(text) {
-            Some(value) => param.value = value,
-            None => {
-                let expected = param.kind.expected();
-                let problem = Problem::BadValue {
-                    value: text.clone(),
-                    expected,
-                };
-                errors.push(override_error(&rule.id, &key, problem));
-            }
+        if let Err(error) = rule.assign(name, text) {
+            let key = format!(".params.{name}");
+            errors.push(override_error(&rule.id, &key, error.into()));
         }
     }
     errors

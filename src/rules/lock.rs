@@ -15,12 +15,16 @@ use crate::model::span::format_span;
 
 const RETIRED: &str = include_str!("../../queries/retired.toml");
 
-/// The lock file of a pack: one line a rule, `id version hash`, sorted by id.
+/// The lock file of a pack: one line a rule, `id version hash`, sorted by id, then one line a view,
+/// `view name hash`, sorted by name.
 pub fn lock_file(set: &RuleSet) -> String {
-    let line = |rule: &Rule| format!("{} {} {}\n", rule.id, rule.version, rule_hash(rule));
-    let mut lines: Vec<String> = set.rules.iter().map(line).collect();
-    lines.sort();
-    lines.concat()
+    let of_rule = |rule: &Rule| format!("{} {} {}\n", rule.id, rule.version, rule_hash(rule));
+    let of_view = |view: &View| format!("view {} {}\n", view.name, view_hash(view));
+    let mut rules: Vec<String> = set.rules.iter().map(of_rule).collect();
+    let mut views: Vec<String> = set.views.iter().map(of_view).collect();
+    rules.sort();
+    views.sort();
+    rules.concat() + &views.concat()
 }
 
 /// The ids that rules of ours had and that are not used again, each with the reason why it is gone.
@@ -79,6 +83,9 @@ pub fn rule_hash(rule: &Rule) -> String {
         format!("high_impact={}", amount(rule.escalate.high_impact)),
         format!("resolve_after_runs={}", rule.resolve_after_runs),
     ];
+    for need in &rule.needs {
+        parts.push(format!("needs={need}"));
+    }
     if let Some(explain) = rule.explain {
         parts.push(format!("explain={explain}"));
     }
@@ -98,6 +105,7 @@ pub fn view_hash(view: &View) -> String {
 mod tests {
     use super::*;
     use crate::rules::metadata::tests::sample;
+    use crate::rules::need::Need;
 
     #[test]
     fn meaning_counts_and_prose_does_not() {
@@ -110,6 +118,12 @@ mod tests {
         let mut other = rule.clone();
         other.trigger.min_entities = 5;
         assert_ne!(rule_hash(&rule), rule_hash(&other));
+
+        let mut needy = rule.clone();
+        needy
+            .needs
+            .push(Need::parse("invoice_lines.price_id").unwrap());
+        assert_ne!(rule_hash(&rule), rule_hash(&needy));
 
         let mut raised = rule.clone();
         raised.version += 1;

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::error::{Problem, RuleError, line_of};
+use super::need::Need;
 use super::param::{Param, ParamKind};
 use super::rule::{
     CATEGORIES, Escalate, Explain, ROOT_CAUSES, Rule, Stage, Status, Step, TARGETS, Trigger,
@@ -38,6 +39,10 @@ struct RawRule {
     partner: Option<Spanned<String>>,
     reads: Vec<String>,
     may_lack: Option<Vec<String>>,
+    #[serde(default)]
+    needs: Vec<Spanned<String>>,
+    #[serde(default)]
+    concerns: Vec<Spanned<String>>,
     schedule: Spanned<String>,
     window: Spanned<String>,
     settle: Option<Spanned<String>>,
@@ -159,6 +164,8 @@ impl Reader<'_> {
             self.word("explain", explain, known)
                 .and_then(Explain::named)
         });
+        let needs = self.needs("needs", &raw.needs, &raw.reads);
+        let concerns = self.needs("concerns", &raw.concerns, &raw.reads);
         if let Err(error) = Schedule::parse(raw.schedule.get_ref()) {
             self.fail("schedule", raw.schedule.span(), error.into());
         }
@@ -197,6 +204,8 @@ impl Reader<'_> {
             partner,
             reads: raw.reads,
             may_lack: raw.may_lack.unwrap_or_default(),
+            needs,
+            concerns,
             schedule: raw.schedule.into_inner(),
             window: window?,
             settle: settle.unwrap_or(Some(Duration::ZERO))?,
@@ -251,6 +260,24 @@ impl Reader<'_> {
     fn role(&mut self, key: &'static str, raw: &Spanned<String>) -> Option<Role> {
         let word = self.word(key, raw, Role::ALL.iter().map(|role| role.as_str()))?;
         Role::ALL.into_iter().find(|role| role.as_str() == word)
+    }
+
+    fn needs(&mut self, key: &str, raw: &[Spanned<String>], reads: &[String]) -> Vec<Need> {
+        let mut needs = Vec::new();
+        for raw in raw {
+            let read = Need::parse(raw.get_ref()).and_then(|need| match need.outside(reads) {
+                None => Ok(need),
+                Some(column) => Err(Problem::BadValue {
+                    value: column.to_string(),
+                    expected: "a column of a table that `reads` names",
+                }),
+            });
+            match read {
+                Ok(need) => needs.push(need),
+                Err(problem) => self.fail(key, raw.span(), problem),
+            }
+        }
+        needs
     }
 
     fn span(&mut self, key: &str, raw: &Spanned<String>) -> Option<Duration> {

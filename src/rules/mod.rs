@@ -12,6 +12,7 @@ mod lint;
 mod load;
 mod lock;
 mod metadata;
+mod need;
 mod param;
 mod rule;
 mod schedule;
@@ -24,7 +25,8 @@ pub use index::index;
 pub use lint::{lint, tables};
 pub use load::{RuleFile, embedded, load};
 pub use lock::{lock_file, lock_hash, retired, rule_hash, view_hash};
-pub use param::{Param, ParamKind, ParamValue};
+pub use need::{Column, Need};
+pub use param::{AssignError, Param, ParamKind, ParamValue};
 pub use rule::{
     CATEGORIES, EXPLAINED_COLUMNS, Escalate, Explain, ROOT_CAUSES, Rule, RuleSet, Stage, Status,
     Step, TARGETS, Trigger, View,

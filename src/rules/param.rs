@@ -3,9 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::rule::words;
+use super::error::hint;
+use super::rule::{Rule, words};
 use crate::model::Decimal;
 use crate::model::span::{format_span, parse_span};
+use crate::model::text::nearest;
 
 words! {
     /// What kind of value a parameter holds.
@@ -51,6 +53,54 @@ pub enum ParamValue {
     Text(String),
     /// Of boolean parameters.
     Boolean(bool),
+}
+
+/// Why a parameter of a rule did not get the value that was written for it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AssignError {
+    /// The rule has no such parameter.
+    #[error("rule `{rule}` has no parameter `{parameter}`{}", hint(.nearest))]
+    Unknown {
+        /// The rule.
+        rule: String,
+        /// The parameter as written.
+        parameter: String,
+        /// The rule's own that is nearest.
+        nearest: Option<String>,
+    },
+    /// The text is no value of the parameter's type.
+    #[error("parameter `{parameter}`: `{text}` is not {expected}")]
+    Value {
+        /// The parameter.
+        parameter: String,
+        /// The text as written.
+        text: String,
+        /// What it should have been.
+        expected: &'static str,
+    },
+}
+
+impl Rule {
+    /// Gives a parameter another value, written as people write it and without quotes.
+    ///
+    /// # Errors
+    /// The rule has no such parameter, or the text is no value of its type; nothing is changed then.
+    pub fn assign(&mut self, parameter: &str, text: &str) -> Result<(), AssignError> {
+        let Some(param) = self.params.get_mut(parameter) else {
+            let nearest = nearest(parameter, self.params.keys().map(String::as_str));
+            return Err(AssignError::Unknown {
+                rule: self.id.clone(),
+                parameter: parameter.to_owned(),
+                nearest: nearest.map(str::to_owned),
+            });
+        };
+        param.value = param.kind.parse(text).ok_or_else(|| AssignError::Value {
+            parameter: parameter.to_owned(),
+            text: text.to_owned(),
+            expected: param.kind.expected(),
+        })?;
+        Ok(())
+    }
 }
 
 impl ParamKind {
@@ -115,6 +165,23 @@ mod tests {
         assert_eq!(ParamKind::Boolean.parse("yes"), None);
         let hours = ParamKind::Duration.parse("6h").unwrap();
         assert_eq!(hours, ParamValue::Duration(Duration::from_secs(21_600)));
+    }
+
+    #[test]
+    fn a_parameter_takes_only_values_of_its_type() {
+        let mut rule = crate::rules::metadata::tests::sample();
+        rule.assign("tolerance", "0.05").unwrap();
+        assert_eq!(rule.params["tolerance"].value.to_string(), "0.05");
+        let refused = |error: Result<(), AssignError>| error.unwrap_err().to_string();
+        assert_eq!(
+            refused(rule.assign("tolerance", "much")),
+            "parameter `tolerance`: `much` is not a decimal in quotes such as \"0.01\""
+        );
+        assert_eq!(
+            refused(rule.assign("tolerence", "0.05")),
+            "rule `odd-price` has no parameter `tolerence`; did you mean `tolerance`?"
+        );
+        assert_eq!(rule.params["tolerance"].value.to_string(), "0.05");
     }
 
     #[test]

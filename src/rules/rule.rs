@@ -5,8 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::need::Need;
 use super::param::Param;
-use super::template;
+use super::{sql, template};
 use crate::config::Role;
 use crate::model::{Decimal, Severity};
 
@@ -183,6 +184,10 @@ pub struct Rule {
     pub reads: Vec<String>,
     /// Tables of `reads` without which it still has something to judge.
     pub may_lack: Vec<String>,
+    /// Columns without which it could say nothing, and would seem to say that all is well.
+    pub needs: Vec<Need>,
+    /// Columns that are rightly empty where there is nothing for it to judge: trials, ends, discounts.
+    pub concerns: Vec<Need>,
     /// When it runs; [`super::Schedule::parse`] reads it.
     pub schedule: String,
     /// How far back of `$as_of` it looks.
@@ -328,11 +333,18 @@ impl RuleSet {
 
     /// The views that a rule needs, directly or through others, each after those it needs itself.
     pub fn views_behind(&self, rule: &Rule) -> Vec<&View> {
-        let names = |sql: &str, view: &View| sql.contains(view.name.as_str());
+        self.views_named([rule.sql.as_str()])
+    }
+
+    /// The views that any of these queries needs, directly or through others, each after those it
+    /// needs itself.
+    pub fn views_named<'q>(&self, queries: impl IntoIterator<Item = &'q str>) -> Vec<&View> {
+        let mut named: BTreeSet<String> = queries.into_iter().flat_map(sql::names).collect();
         let mut needed: Vec<&View> = Vec::new();
         // From the last to the first: a view only needs those before it.
         for view in self.views.iter().rev() {
-            if names(&rule.sql, view) || needed.iter().any(|other| names(&other.sql, view)) {
+            if named.contains(&view.name) {
+                named.extend(sql::names(&view.sql));
                 needed.push(view);
             }
         }
@@ -358,5 +370,33 @@ mod tests {
         }
         assert!(Stage::Usage < Stage::Rating && Stage::Billing < Stage::Invoice);
         assert_eq!(Status::named("stabel"), None);
+    }
+
+    #[test]
+    fn views_are_those_that_are_named_and_those_behind_them() {
+        let view = |name: &str, sql: &str| View {
+            name: name.to_owned(),
+            sql: sql.to_owned(),
+            materialise: false,
+        };
+        let set = RuleSet {
+            views: vec![
+                view("days", "select 1 as day"),
+                view("day_sums", "select day from days"),
+                view("peaks", "-- like day_sums\nselect 'days' as name"),
+            ],
+            ..RuleSet::default()
+        };
+        let named = |queries: &[&str]| -> Vec<String> {
+            let views = set.views_named(queries.iter().copied());
+            views.into_iter().map(|view| view.name.clone()).collect()
+        };
+        assert_eq!(named(&["select day from Day_sums"]), ["days", "day_sums"]);
+        assert_eq!(named(&["select name from peaks -- days"]), ["peaks"]);
+        assert_eq!(
+            named(&["select 1 from days_off", "select name from peaks"]),
+            ["peaks"]
+        );
+        assert!(named(&[]).is_empty());
     }
 }

@@ -12,6 +12,7 @@ mod sandbox;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
@@ -43,7 +44,7 @@ pub struct Sessions {
 
 impl Sessions {
     /// A factory within these resources.
-    pub fn new(resources: Resources) -> datafusion::error::Result<Self> {
+    pub fn new(resources: Resources) -> Result<Self> {
         let pool = FairSpillPool::new(usize::try_from(resources.memory).unwrap_or(usize::MAX));
         let largest = NonZeroUsize::new(3).unwrap_or(NonZeroUsize::MIN);
         let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::OsTmpDirectory);
@@ -103,12 +104,32 @@ impl Sessions {
     }
 }
 
-/// The same session with joins that can spill to disk, for when memory ran out.
+/// Puts a query; where memory runs out, once more in a session whose joins can spill to disk.
+///
+/// # Errors
+/// What the attempt says; the second, where there were two.
+pub async fn spilling<T, F, A>(ctx: &SessionContext, attempt: F) -> Result<T>
+where
+    F: Fn(SessionContext) -> A,
+    A: Future<Output = Result<T>>,
+{
+    match attempt(ctx.clone()).await {
+        Err(error) if is_exhausted(&error) => attempt(sort_merge(ctx)).await,
+        other => other,
+    }
+}
+
+/// Whether a query failed for want of memory, whatever it read.
+pub fn is_exhausted(error: &DataFusionError) -> bool {
+    matches!(error.find_root(), DataFusionError::ResourcesExhausted(_))
+}
+
+/// The same session with sort-merge joins: a hash join cannot spill.
 #[expect(
     clippy::disallowed_methods,
     reason = "the one place that makes sessions"
 )]
-pub fn sort_merge(ctx: &SessionContext) -> SessionContext {
+fn sort_merge(ctx: &SessionContext) -> SessionContext {
     let mut state = ctx.state();
     state.config_mut().options_mut().optimizer.prefer_hash_join = false;
     SessionContext::new_with_state(state)

@@ -16,6 +16,7 @@ use crate::lake::{Lake, LakeError, TableDef};
 pub struct Pinned {
     tables: BTreeMap<&'static str, Arc<dyn TableProvider>>,
     versions: BTreeMap<&'static str, u64>,
+    rows: BTreeMap<&'static str, usize>,
 }
 
 impl Pinned {
@@ -35,6 +36,9 @@ impl Pinned {
                         source: Box::new(source),
                     })?;
                     pinned.tables.insert(def.name, provider);
+                    if let Some(rows) = rows(&table) {
+                        pinned.rows.insert(def.name, rows);
+                    }
                     pinned
                         .versions
                         .insert(def.name, table.version().unwrap_or(0));
@@ -59,10 +63,20 @@ impl Pinned {
         Ok(())
     }
 
+    /// How many rows the table's log says that it has; `None` where it does not say.
+    pub fn rows(&self, table: &str) -> Option<usize> {
+        self.rows.get(table).copied()
+    }
+
     /// Table → version, for tables that exist: enough to replay the run on the data as it was.
     pub fn versions(&self) -> &BTreeMap<&'static str, u64> {
         &self.versions
     }
+}
+
+fn rows(table: &DeltaTable) -> Option<usize> {
+    let log = table.snapshot().ok()?.log_data();
+    log.iter().map(|file| file.num_records()).sum()
 }
 
 async fn provider(ctx: &SessionContext, table: &DeltaTable) -> Result<Arc<dyn TableProvider>> {

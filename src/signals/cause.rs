@@ -6,9 +6,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::group::{Group, Grouped};
 use crate::model::Finding;
-use crate::rules::Stage;
+use crate::rules::{Explain, Stage};
 
-/// Root causes that lie in the price or the engine: usage that is wrong too did not bring them about.
+/// Root causes that lie in the price or the engine: usage that is wrong too did not bring them about,
+/// unless it is the quantity that is explained and the usage is wrong for the same cause.
 const NOT_OF_USAGE: &[&str] = &["configuration", "engine_defect"];
 
 type Span = (DateTime<Utc>, DateTime<Utc>);
@@ -25,7 +26,11 @@ struct Upstream<'a> {
 pub fn causes(grouped: &[Grouped<'_>]) -> BTreeMap<String, String> {
     let groups = || grouped.iter().flat_map(|rule| &rule.groups);
     let mut by_item: BTreeMap<(&str, &str), Vec<Upstream<'_>>> = BTreeMap::new();
+    let mut root_causes: BTreeMap<&str, String> = BTreeMap::new();
     for group in groups() {
+        if let Some((root_cause, _)) = group.prevailing("root_cause") {
+            root_causes.insert(&group.signal_id, root_cause);
+        }
         for finding in &group.findings {
             if let Some((item, span)) = item(finding).zip(span(finding)) {
                 by_item
@@ -40,7 +45,7 @@ pub fn causes(grouped: &[Grouped<'_>]) -> BTreeMap<String, String> {
         }
     }
     let found = groups().filter_map(|group| {
-        let cause = cause(group, &by_item)?;
+        let cause = cause(group, &by_item, &root_causes)?;
         Some((group.signal_id.clone(), cause.to_owned()))
     });
     found.collect()
@@ -49,9 +54,17 @@ pub fn causes(grouped: &[Grouped<'_>]) -> BTreeMap<String, String> {
 fn cause<'a>(
     group: &Group<'_>,
     by_item: &BTreeMap<(&str, &str), Vec<Upstream<'a>>>,
+    root_causes: &BTreeMap<&str, String>,
 ) -> Option<&'a str> {
     let own = group.rule.stage;
-    let is_proven_otherwise = is_proven_otherwise(group);
+    let proven = proven_otherwise(group);
+    // A quantity that is proven wrong by another aggregation is what the usage rule for that says.
+    let is_quantity = group.rule.explain == Some(Explain::Quantity);
+    let can_follow = |upstream: &Upstream<'_>| {
+        proven.is_none()
+            || upstream.stage != Stage::Usage
+            || (is_quantity && root_causes.get(upstream.signal_id) == proven.as_ref())
+    };
     let mut counts: BTreeMap<(Stage, &str), usize> = BTreeMap::new();
     for finding in &group.findings {
         let Some((item, span)) = item(finding).zip(span(finding)) else {
@@ -62,7 +75,7 @@ fn cause<'a>(
             .into_iter()
             .flatten()
             .filter(|upstream| upstream.stage < own && overlap(upstream.span, span))
-            .filter(|upstream| !(is_proven_otherwise && upstream.stage == Stage::Usage))
+            .filter(|upstream| can_follow(upstream))
             .map(|upstream| (upstream.stage, upstream.signal_id))
             .collect();
         for one in earlier {
@@ -77,14 +90,13 @@ fn cause<'a>(
         .map(|((_, signal_id), _)| signal_id)
 }
 
-/// Whether a mistake in the price or the engine is known to give what was billed.
-fn is_proven_otherwise(group: &Group<'_>) -> bool {
-    group
+/// The root cause, where a mistake in the price or the engine is known to give what was billed.
+fn proven_otherwise(group: &Group<'_>) -> Option<String> {
+    let is_proven = group
         .confidence()
-        .is_some_and(|confidence| confidence > 0.0)
-        && group
-            .prevailing("root_cause")
-            .is_some_and(|(cause, _)| NOT_OF_USAGE.contains(&cause.as_str()))
+        .is_some_and(|confidence| confidence > 0.0);
+    let (cause, _) = group.prevailing("root_cause")?;
+    (is_proven && NOT_OF_USAGE.contains(&cause.as_str())).then_some(cause)
 }
 
 fn item(finding: &Finding) -> Option<&str> {
@@ -211,6 +223,45 @@ mod tests {
             .insert("explanation_confidence".to_owned(), json!(1.0));
         let upstream = vec![record("i1", "2026-02-10T10:00:00Z")];
         let found = causes(&[grouped(&usage, upstream), grouped(&rating, vec![wrong])]);
+        assert!(found.is_empty(), "{found:?}");
+    }
+
+    fn proven(item: &str, root_cause: &str) -> Finding {
+        let mut wrong = line(item, FEBRUARY.0, FEBRUARY.1);
+        wrong.texts.insert("root_cause", root_cause.to_owned());
+        wrong
+            .evidence
+            .insert("explanation_confidence".to_owned(), json!(1.0));
+        wrong
+    }
+
+    #[test]
+    fn a_quantity_proven_wrong_follows_the_usage_that_is_wrong_for_the_same_cause() {
+        let (usage, rating) = (rule("wrong-aggregation"), rule("quantity-mismatch"));
+        let upstream = |root_cause: &str| {
+            let mut one = line("i1", FEBRUARY.0, FEBRUARY.1);
+            one.texts.insert("root_cause", root_cause.to_owned());
+            grouped(&usage, vec![one])
+        };
+        let later = || grouped(&rating, vec![proven("i1", "configuration")]);
+        let same = upstream("configuration");
+        let (cause, effect) = (
+            same.groups[0].signal_id.clone(),
+            later().groups[0].signal_id.clone(),
+        );
+        let found = causes(&[later(), same]);
+        assert_eq!(found, BTreeMap::from([(effect, cause)]));
+        let found = causes(&[later(), upstream("data_quality")]);
+        assert!(found.is_empty(), "{found:?}");
+    }
+
+    #[test]
+    fn a_price_proven_wrong_follows_no_usage_even_of_the_same_cause() {
+        let (usage, rating) = (rule("wrong-aggregation"), rule("tier-miscalculation"));
+        let mut one = line("i1", FEBRUARY.0, FEBRUARY.1);
+        one.texts.insert("root_cause", "configuration".to_owned());
+        let later = grouped(&rating, vec![proven("i1", "configuration")]);
+        let found = causes(&[grouped(&usage, vec![one]), later]);
         assert!(found.is_empty(), "{found:?}");
     }
 }

@@ -16,7 +16,7 @@ use super::random::{Dice, Purpose};
 use super::sink::{Sink, Table};
 use super::tables;
 use super::time::{DAY, Micros, SECOND, day_of};
-use super::usage::{Usage, of_item};
+use super::usage::{Status, Usage, of_item};
 use super::world::World;
 
 /// A credit note.
@@ -141,6 +141,15 @@ impl Case {
         for place in 0..self.usage.len() {
             for record in &self.usage[place] {
                 self.write_record(world, place, record, sink)?;
+                if world.drift.holds_back(&self.profile, record) {
+                    let held = Usage {
+                        id_mark: "h",
+                        key_mark: "h",
+                        status: Status::HeldBack,
+                        ..record.clone()
+                    };
+                    self.write_record(world, place, &held, sink)?;
+                }
             }
         }
         self.write_measured(world, sink)?;
@@ -161,6 +170,7 @@ impl Case {
         let meter = world.catalogue.meter_of(item.price);
         let (id, number) = (self.usage_id(place, record), item.number);
         let key = format!("k-{number}-{}{}", record.serial, record.key_mark);
+        let key = (!world.drift.takes_key(profile, record)).then_some(key.as_str());
         let unique = record.unique.map(|value| format!("u{value:03}"));
         let (customer, subscription, named) = match &record.owner {
             Some(owner) => (
@@ -184,7 +194,7 @@ impl Case {
             Cell::text(meter.map(|meter| meter.unit)),
             Cell::Time(record.at),
             Cell::Time(record.recorded),
-            Cell::Text(&key),
+            Cell::text(key),
             Cell::text(unique.as_deref()),
             Cell::Text(record.status.name()),
             Cell::text(record.reason),

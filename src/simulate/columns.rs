@@ -1,7 +1,8 @@
 //! One Parquet file being written: cells in, row groups out, in bounded memory.
 //!
 //! It knows the kinds of columns of the data model and no table. Text, amounts and times leave as
-//! the types that the lake has, so that nothing is converted twice.
+//! the types that the lake has, so that nothing is converted twice. What it holds back is a row
+//! group and the directory of those before it: who writes without end has to begin a new file.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -15,18 +16,22 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit}
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::basic::{Compression, ZstdLevel};
-use datafusion::parquet::file::properties::WriterProperties;
+use datafusion::parquet::file::properties::{EnabledStatistics, WriterProperties};
+use datafusion::parquet::schema::types::ColumnPath;
 
 use super::error::SimulateError;
 
 /// Rows handed to the file at once.
-const BATCH_ROWS: usize = 4_096;
-/// Rows of a row group: what a file holds back until it is closed is at most this.
-const GROUP_ROWS: usize = 64 * 1_024;
+const BATCH_ROWS: usize = 1_024;
+/// Rows of a row group: what a file holds back is at most this. Small, as every file of a world is
+/// open at once.
+const GROUP_ROWS: usize = 16 * 1_024;
 
 /// What a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ColumnKind {
+    /// Text that hardly any two rows share.
+    Key,
     Text,
     Amount,
     Time,
@@ -38,13 +43,19 @@ pub(super) enum ColumnKind {
 impl ColumnKind {
     fn data_type(self) -> DataType {
         match self {
-            Self::Text => DataType::Utf8,
+            Self::Key | Self::Text => DataType::Utf8,
             Self::Amount => DataType::Decimal128(38, 12),
             Self::Time => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
             Self::Date => DataType::Date32,
             Self::Flag => DataType::Boolean,
             Self::Number => DataType::Int32,
         }
+    }
+
+    /// Whether values come again often enough for a dictionary; where they do not, it costs memory
+    /// and makes the file larger.
+    const fn repeats(self) -> bool {
+        matches!(self, Self::Text | Self::Date | Self::Flag | Self::Number)
     }
 }
 
@@ -90,7 +101,7 @@ impl Column {
     fn new(kind: ColumnKind) -> Self {
         let data_type = kind.data_type();
         match kind {
-            ColumnKind::Text => Self::Text(StringBuilder::new()),
+            ColumnKind::Key | ColumnKind::Text => Self::Text(StringBuilder::new()),
             ColumnKind::Amount => Self::Amount(Decimal128Builder::new().with_data_type(data_type)),
             ColumnKind::Time => {
                 Self::Time(TimestampMicrosecondBuilder::new().with_data_type(data_type))
@@ -142,7 +153,10 @@ pub(super) struct TableFile {
     path: PathBuf,
     schema: SchemaRef,
     columns: Vec<Column>,
+    /// Rows that the writer does not have yet.
     rows: usize,
+    /// Rows taken, all in all.
+    taken: usize,
     writer: ArrowWriter<File>,
 }
 
@@ -161,19 +175,23 @@ impl TableFile {
             std::fs::create_dir_all(folder).map_err(write)?;
         }
         let file = File::create_new(path).map_err(write)?;
+        let mut properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::default()))
+            .set_statistics_enabled(EnabledStatistics::Chunk)
+            .set_max_row_group_row_count(Some(GROUP_ROWS));
         let (mut fields, mut columns) = (Vec::new(), Vec::new());
         for (kind, names) in layout {
             for name in names.split_whitespace() {
                 fields.push(Field::new(name, kind.data_type(), true));
                 columns.push(Column::new(*kind));
+                if !kind.repeats() {
+                    let column = ColumnPath::from(name);
+                    properties = properties.set_column_dictionary_enabled(column, false);
+                }
             }
         }
         let schema: SchemaRef = Arc::new(Schema::new(fields));
-        let properties = WriterProperties::builder()
-            .set_compression(Compression::ZSTD(ZstdLevel::default()))
-            .set_max_row_group_row_count(Some(GROUP_ROWS))
-            .build();
-        let writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties));
+        let writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties.build()));
         let writer = writer.map_err(|source| SimulateError::Parquet {
             path: path.to_owned(),
             source,
@@ -184,8 +202,14 @@ impl TableFile {
             schema,
             columns,
             rows: 0,
+            taken: 0,
             writer,
         })
+    }
+
+    /// Rows taken so far.
+    pub(super) const fn taken(&self) -> usize {
+        self.taken
     }
 
     /// Adds a row: one cell for each column, in order.
@@ -205,6 +229,7 @@ impl TableFile {
             }
         }
         self.rows += 1;
+        self.taken += 1;
         if self.rows >= BATCH_ROWS {
             self.flush()?;
         }
@@ -236,5 +261,55 @@ impl TableFile {
             Ok(_) => Ok(()),
             Err(source) => Err(SimulateError::Parquet { path, source }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::parquet::file::reader::{FileReader, SerializedFileReader};
+
+    use super::*;
+
+    const LAYOUT: Layout = &[
+        (ColumnKind::Key, "id"),
+        (ColumnKind::Text, "kind"),
+        (ColumnKind::Amount, "amount"),
+    ];
+
+    #[test]
+    fn a_file_holds_back_one_row_group_at_most() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rows.parquet");
+        let mut file = TableFile::create("rows", LAYOUT, &path).unwrap();
+        let rows = 3 * GROUP_ROWS + BATCH_ROWS / 2;
+        for number in 0..rows {
+            let id = format!("r{number}");
+            let cells = [Cell::Text(&id), Cell::Text("k"), Cell::Amount(7)];
+            file.push(&cells).unwrap();
+            assert!(file.rows < BATCH_ROWS);
+            assert!(file.writer.in_progress_rows() <= GROUP_ROWS);
+        }
+        assert_eq!(file.taken(), rows);
+        file.close().unwrap();
+        let reader = SerializedFileReader::new(File::open(&path).unwrap()).unwrap();
+        let groups = reader.metadata().row_groups();
+        let counts: Vec<i64> = groups.iter().map(|group| group.num_rows()).collect();
+        assert_eq!(counts, [16_384, 16_384, 16_384, 512]);
+        let has_dictionary = |column: usize| {
+            let column = groups[0].column(column);
+            column.dictionary_page_offset().is_some()
+        };
+        assert_eq!([0, 1, 2].map(has_dictionary), [false, true, false]);
+    }
+
+    #[test]
+    fn a_cell_of_another_kind_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rows.parquet");
+        let mut file = TableFile::create("rows", LAYOUT, &path).unwrap();
+        let wrong = file.push(&[Cell::Text("a"), Cell::Flag(true), Cell::Null]);
+        assert!(matches!(wrong, Err(SimulateError::Cell { column: 1, .. })));
+        let short = file.push(&[Cell::Text("a")]);
+        assert!(matches!(short, Err(SimulateError::Cell { column: 1, .. })));
     }
 }

@@ -7,7 +7,7 @@ use super::change::{change_usage_price, upgrade};
 use super::money::{units, whole};
 use super::profile::{Habit, Item, Link, Profile};
 use super::random::{Dice, Purpose};
-use super::time::{DAY, Micros, SECOND, day_number, day_of, month_length, month_of};
+use super::time::{DAY, Micros, SECOND, add_months, day_number, day_of, month_length, month_of};
 use super::world::World;
 
 /// Niche subscriptions in a thousand.
@@ -93,6 +93,7 @@ fn bare(
         trial_end: None,
         ended: None,
         discount: None,
+        discount_end: None,
         tax: None,
         items: Vec::new(),
         names_item: true,
@@ -211,6 +212,9 @@ fn change_plan(world: &World, profile: &mut Profile, dice: &mut Dice) {
 fn terms(world: &World, profile: &mut Profile, dice: &mut Dice) {
     let (has_discount, rolled) = (dice.per_cent(12), dice.below(100));
     profile.discount = has_discount.then_some(10);
+    if has_discount && profile.source == STRIPE {
+        profile.discount_end = Some(add_months(world.timeline.newest(), 6));
+    }
     profile.tax = match profile.currency {
         "EUR" if rolled < 50 => Some(units("0.2")),
         "USD" if rolled < 25 => Some(units("0.0725")),

@@ -5,6 +5,7 @@
 
 use super::case::Case;
 use super::catalogue::Price;
+use super::drift::Change;
 use super::inject;
 use super::profile::Profile;
 use super::random::Dice;
@@ -14,7 +15,8 @@ use super::world::World;
 use crate::model::text::nearest;
 use crate::simulate::SimulateError;
 
-/// Where a fault sits.
+/// Where a fault sits. Only those of single subscriptions can be repeated at will: each of the others
+/// takes a meter, a price, a night or a system to itself, of which a world has a given number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scope {
     /// One subscription.
@@ -25,6 +27,8 @@ pub(super) enum Scope {
     Catalogue,
     /// A bill run.
     Run,
+    /// A whole system: what it sends.
+    Source,
 }
 
 /// What was done to a subscription, for the label.
@@ -66,6 +70,10 @@ pub struct Fault {
     pub(super) inject: Injector,
     /// What it makes of a price, where it sits in one.
     pub(super) edit: Option<PriceEdit>,
+    /// What it makes of a system's records, where it sits in one.
+    pub(super) drift: Option<Change>,
+    /// Whether many of it on one meter would look like one fault of the meter.
+    pub(super) crowds: bool,
 }
 
 impl Fault {
@@ -90,12 +98,20 @@ impl Fault {
             fits,
             inject,
             edit: None,
+            drift: None,
+            crowds: false,
         }
     }
 
     /// The same with rules that see its consequences.
     pub(super) const fn seen_by(mut self, effects: &'static [&'static str]) -> Self {
         self.effects = effects;
+        self
+    }
+
+    /// The same, kept apart from others on its meter.
+    pub(super) const fn apart(mut self) -> Self {
+        self.crowds = true;
         self
     }
 }

@@ -3,9 +3,10 @@
 //! A line's amount is given; this makes discount, tax and totals follow from the lines. What a line
 //! should cost is `billing`'s business.
 
+use super::catalogue::{CHARGEBEE, STRIPE};
 use super::money::{Rounding, decimals, product, round_wide, share};
 use super::profile::{Period, Profile};
-use super::time::Micros;
+use super::time::{Micros, SECOND, date_name, day_of, stamp};
 
 /// What a line is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +52,8 @@ pub(super) struct Line {
     pub(super) is_prorated: bool,
     /// JSON.
     pub(super) tiers: Option<String>,
+    /// JSON: what the platform says beside.
+    pub(super) attributes: Option<String>,
 }
 
 /// Where an invoice stands.
@@ -116,6 +119,7 @@ impl Invoice {
             stop: self.period.stop,
             is_prorated: false,
             tiers: None,
+            attributes: None,
         }
     }
 
@@ -144,7 +148,10 @@ impl Invoice {
         });
         self.total = taxable + self.tax;
         if self.discount != 0 {
-            let line = self.line(Kind::Discount, -self.discount, "Loyalty discount");
+            let mut line = self.line(Kind::Discount, -self.discount, "Loyalty discount");
+            line.attributes = profile
+                .discount_end
+                .map(|end| discount_json(profile.source, end));
             self.lines.push(line);
         }
         if self.tax != 0 {
@@ -158,5 +165,37 @@ impl Invoice {
         self.lines
             .iter()
             .position(|line| line.kind == kind && line.item == Some(item))
+    }
+}
+
+/// When a discount ends, as each platform words it.
+fn discount_json(source: usize, end: Micros) -> String {
+    match source {
+        STRIPE => format!(
+            r#"{{"discount":{{"id":"di_loyal","end":{}}}}}"#,
+            end / SECOND
+        ),
+        CHARGEBEE => format!(r#"{{"coupon_id":"LOYAL","valid_till":"{}"}}"#, stamp(end)),
+        _ => format!(r#"{{"discount_end_date":"{}"}}"#, date_name(day_of(end))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulate::catalogue::ZUORA;
+    use crate::simulate::time::{DAY, day_number};
+
+    #[test]
+    fn each_platform_has_its_own_words_for_the_end_of_a_discount() {
+        let end = day_number(2026, 4, 13) * DAY;
+        let of = |source| discount_json(source, end);
+        assert_eq!(of(ZUORA), r#"{"discount_end_date":"2026-04-13"}"#);
+        assert_eq!(
+            of(STRIPE),
+            r#"{"discount":{"id":"di_loyal","end":1776038400}}"#
+        );
+        let coupon = r#"{"coupon_id":"LOYAL","valid_till":"2026-04-13T00:00:00Z"}"#;
+        assert_eq!(of(CHARGEBEE), coupon);
     }
 }

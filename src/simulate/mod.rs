@@ -1,13 +1,13 @@
 //! Simulate: a billing world with known errors, of any size, in files that `run` can judge.
 //!
 //! ```text
-//!  seed ─► plan ─────────────────────────────┐
 //!  seed ─► draw ─► usage ─► billing ─► case ─► inject ─► files + labels.jsonl + trueup.toml
+//!            └─► plan ──────────────────────────┘
 //! ```
 //! It is the other side of every check: it shares no code with `rating`, `detect`, `rules` or `lake`,
 //! so that a mistake there shows against it; `score` alone, which makes nothing, reads a lake. It goes
-//! subscription by subscription and holds one of them in memory; the same seed gives the same bytes,
-//! and a larger world keeps the smaller one.
+//! subscription by subscription and holds one of them in memory, with a bounded part of every file;
+//! the same seed gives the same bytes, and a larger world keeps the smaller one.
 
 mod aggregate;
 mod billing;
@@ -16,6 +16,7 @@ mod catalogue;
 mod change;
 mod columns;
 mod draw;
+mod drift;
 mod error;
 mod fault;
 mod goods;
@@ -72,6 +73,10 @@ pub struct Options {
     pub seed: u64,
     /// Names of faults; all of them where none is named or `all` is. `None` makes a clean world.
     pub faults: Option<Vec<String>>,
+    /// So many instances of each fault, if the world is large enough; `None` makes a few, and more
+    /// the larger it is. What a whole meter, price, system or bill run has cannot be repeated at
+    /// will: of that there are fewer.
+    pub instances: Option<u64>,
 }
 
 /// What was made.
@@ -92,12 +97,16 @@ pub fn simulate(options: &Options) -> Result<Made, SimulateError> {
         None => Vec::new(),
     };
     let mut world = World::new(options.seed, options.months);
-    let plan = Plan::new(&world, options.subscriptions, &faults);
+    let mut plan = Plan::new(&world, &faults, options.instances);
     for (place, fault) in plan.prices() {
         if let Some(edit) = fault.edit {
             edit(&world.timeline, &mut world.catalogue.prices[place]);
         }
     }
+    for &(source, fault) in &plan.drifts {
+        world.drift.changes[source] = fault.drift;
+    }
+    let mut drifted = BTreeSet::new();
     let mut sink = Sink::create(&options.folder)?;
     let mut labels = Labels::create(options.folder.join("labels.jsonl"))?;
     let mut systemic = Systemic::default();
@@ -105,8 +114,11 @@ pub fn simulate(options: &Options) -> Result<Made, SimulateError> {
     price_rows::catalogue(&world, &mut sink)?;
     for number in 1..=options.subscriptions {
         let mut case = Case::clean(&world, draw::subscription(&world, number));
-        if let Some(label) = harm(&world, &plan, &mut case, &mut systemic) {
+        if let Some(label) = harm(&world, &mut plan, &mut case, &mut systemic) {
             labels.add(&label)?;
+        }
+        if world.drift.meets(&case.profile) {
+            drifted.insert(case.profile.source);
         }
         case.write(&world, &mut sink, &mut run_days)?;
         if number.is_multiple_of(SAY_EVERY) {
@@ -124,6 +136,19 @@ pub fn simulate(options: &Options) -> Result<Made, SimulateError> {
         run.write(&mut sink)?;
         labels.add(&label)?;
     }
+    for &(source, fault) in &plan.drifts {
+        if drifted.contains(&source)
+            && let Some(label) = inject::drifted(&world, source, fault)
+        {
+            labels.add(&label)?;
+        }
+    }
+    if options.instances.is_some() && !plan.short().is_empty() {
+        tracing::warn!(
+            faults = %plan.short().join(","),
+            "fewer instances than asked for: make more subscriptions"
+        );
+    }
     let usage_records = sink.usage_records;
     sink.close(time::month_of(world.timeline.first))?;
     settings::write(&options.folder, &world)?;
@@ -135,22 +160,15 @@ pub fn simulate(options: &Options) -> Result<Made, SimulateError> {
 }
 
 /// Does to a subscription what was planned for it; its own label, if it has one.
-fn harm(world: &World, plan: &Plan, case: &mut Case, systemic: &mut Systemic) -> Option<Label> {
+fn harm(world: &World, plan: &mut Plan, case: &mut Case, systemic: &mut Systemic) -> Option<Label> {
     let number = case.profile.number;
     let mut dice = Dice::of(world.seed, number, Purpose::Fault);
-    // The first draws of this stream belong to the plan.
-    let _ = (dice.below(100), dice.below(100));
-    let source = SOURCES[case.profile.source];
-    if let Some(fault) = plan.of_subscription(number) {
-        let harm = (fault.inject)(world, case, &mut dice)?;
-        let place = format!("{number:08}");
-        return Some(Label::new(
-            fault,
-            &place,
-            source,
-            case.profile.currency,
-            harm,
-        ));
+    if let Some(choice) = plan.choose(world, &case.profile, &mut dice) {
+        let harm = (choice.fault.inject)(world, case, &mut dice);
+        plan.note(choice, harm.is_some());
+        let (place, source) = (format!("{number:08}"), SOURCES[case.profile.source]);
+        let currency = case.profile.currency;
+        return harm.map(|harm| Label::new(choice.fault, &place, source, currency, harm));
     }
     if case.profile.is_niche {
         let price = inject::main_price(&case.profile)?;

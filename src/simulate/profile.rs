@@ -92,6 +92,8 @@ pub(super) struct Profile {
     pub(super) ended: Option<Micros>,
     /// Per cent.
     pub(super) discount: Option<i64>,
+    /// Until when the discount holds, where its lines say so.
+    pub(super) discount_end: Option<Micros>,
     /// A fraction.
     pub(super) tax: Option<i128>,
     pub(super) items: Vec<Item>,
@@ -194,6 +196,7 @@ mod tests {
             trial_end: None,
             ended: None,
             discount: None,
+            discount_end: None,
             tax: None,
             items: Vec::new(),
             names_item: true,

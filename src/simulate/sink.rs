@@ -1,7 +1,9 @@
-//! The files of a world: one for each source and table, and one for each month of usage.
+//! The files of a world: one for each source and table, and of usage one or more for each month.
 //!
-//! Every file stays open until the end, so that a subscription can be written at once; each holds
-//! back a bounded number of rows. Which columns a table has is written here and nowhere else.
+//! A file of every kind is open at all times, so that a subscription can be written at once; each
+//! holds back a bounded number of rows, and usage begins a new file before the directory of one
+//! grows. So memory follows the number of months and not that of records. Which columns a table has
+//! is written here and nowhere else.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,7 +12,10 @@ use super::catalogue::{EVENTS, SOURCES, ZUORA};
 use super::columns::{Cell, ColumnKind, Layout, TableFile};
 use super::error::SimulateError;
 use super::time::{Micros, month_name, month_of};
-use ColumnKind::{Amount, Date, Flag, Number, Text, Time};
+use ColumnKind::{Amount, Date, Flag, Key, Number, Text, Time};
+
+/// Records of one file of usage.
+const PART_ROWS: usize = 1024 * 1024;
 
 /// A table of the data model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -120,16 +125,17 @@ impl Table {
                 (Time, "created_at updated_at"),
             ],
             Self::Lines => &[
+                (Key, "line_id"),
                 (
                     Text,
-                    "line_id invoice_id customer_id subscription_id item_id price_id meter",
+                    "invoice_id customer_id subscription_id item_id price_id meter",
                 ),
                 (Text, "kind description"),
                 (Amount, "quantity unit_price amount"),
                 (Text, "currency"),
                 (Time, "period_start period_end"),
                 (Flag, "is_prorated"),
-                (Text, "billed_tiers"),
+                (Text, "billed_tiers attributes"),
                 (Time, "updated_at"),
             ],
             Self::Adjustments => &[
@@ -143,11 +149,13 @@ impl Table {
             ],
             Self::Links => &[(Text, "entity_type entity_id other_source other_entity_id")],
             Self::Usage => &[
-                (Text, "usage_id customer_id subscription_id item_id meter"),
+                (Key, "usage_id"),
+                (Text, "customer_id subscription_id item_id meter"),
                 (Amount, "quantity"),
                 (Text, "unit"),
                 (Time, "occurred_at recorded_at"),
-                (Text, "idempotency_key unique_value status status_reason"),
+                (Key, "idempotency_key"),
+                (Text, "unique_value status status_reason"),
                 (Time, "updated_at"),
             ],
         }
@@ -178,6 +186,10 @@ pub(super) struct Sink {
     folder: PathBuf,
     /// By source, table and month; the month is 0 where a table has one file.
     files: BTreeMap<(usize, Table, i64), TableFile>,
+    /// Full files of usage, by source and month.
+    full: BTreeMap<(usize, i64), usize>,
+    /// Records of one file of usage.
+    part_rows: usize,
     /// Records written, metering's included.
     pub(super) usage_records: u64,
 }
@@ -188,6 +200,8 @@ impl Sink {
         let mut sink = Self {
             folder: folder.join("data"),
             files: BTreeMap::new(),
+            full: BTreeMap::new(),
+            part_rows: PART_ROWS,
             usage_records: 0,
         };
         if sink.folder.exists() {
@@ -216,10 +230,9 @@ impl Sink {
             Entry::Occupied(entry) => Ok(entry.into_mut()),
             Entry::Vacant(entry) => {
                 let folder = self.folder.join(SOURCES[source]);
+                let full = self.full.get(&(source, month)).copied().unwrap_or(0);
                 let path = match table {
-                    Table::Usage => folder
-                        .join(table.name())
-                        .join(format!("{}.parquet", month_name(month))),
+                    Table::Usage => folder.join(table.name()).join(part_name(month, full)),
                     _ => folder.join(format!("{}.parquet", table.name())),
                 };
                 let file = TableFile::create(table.name(), table.layout(), &path)?;
@@ -238,7 +251,7 @@ impl Sink {
         self.file(source, table, 0)?.push(cells)
     }
 
-    /// Adds a record to the file of its month.
+    /// Adds a record to the file of its month; a full one is closed.
     pub(super) fn usage(
         &mut self,
         source: usize,
@@ -246,17 +259,82 @@ impl Sink {
         cells: &[Cell<'_>],
     ) -> Result<(), SimulateError> {
         self.usage_records += 1;
-        self.file(source, Table::Usage, month_of(at))?.push(cells)
+        let (month, part_rows) = (month_of(at), self.part_rows);
+        let file = self.file(source, Table::Usage, month)?;
+        file.push(cells)?;
+        if file.taken() < part_rows {
+            return Ok(());
+        }
+        *self.full.entry((source, month)).or_default() += 1;
+        match self.files.remove(&(source, Table::Usage, month)) {
+            Some(file) => file.close(),
+            None => Ok(()),
+        }
     }
 
     /// Closes every file. A system without a record gets an empty file, for it has the table.
     pub(super) fn close(mut self, month: i64) -> Result<(), SimulateError> {
         for source in 0..SOURCES.len() {
-            self.file(source, Table::Usage, month)?;
+            if !self.full.contains_key(&(source, month)) {
+                self.file(source, Table::Usage, month)?;
+            }
         }
         for file in self.files.into_values() {
             file.close()?;
         }
         Ok(())
+    }
+}
+
+/// The file of a month after so many full ones.
+fn part_name(month: i64, full: usize) -> String {
+    let month = month_name(month);
+    match full {
+        0 => format!("{month}.parquet"),
+        _ => format!("{month}-{:04}.parquet", full + 1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::parquet::file::reader::{FileReader, SerializedFileReader};
+
+    use super::*;
+
+    fn rows(path: &Path) -> i64 {
+        let file = std::fs::File::open(path).unwrap();
+        let reader = SerializedFileReader::new(file).unwrap();
+        reader.metadata().file_metadata().num_rows()
+    }
+
+    #[test]
+    fn a_full_file_of_usage_is_closed_and_another_begins() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut sink = Sink::create(folder.path()).unwrap();
+        sink.part_rows = 3;
+        for number in 0..7 {
+            let id = format!("u{number}");
+            let mut cells = [Cell::Null; 14];
+            cells[0] = Cell::Text(&id);
+            sink.usage(ZUORA, 0, &cells).unwrap();
+            let open = sink.files.keys().filter(|key| key.1 == Table::Usage);
+            assert!(open.count() <= 1);
+        }
+        let other = &[Cell::Null; 14];
+        for _ in 0..3 {
+            sink.usage(EVENTS, 0, other).unwrap();
+        }
+        assert_eq!(sink.usage_records, 10);
+        sink.close(month_of(0)).unwrap();
+        let of = |source: usize| folder.path().join("data").join(SOURCES[source]);
+        let usage = of(ZUORA).join("usage_records");
+        assert_eq!(rows(&usage.join("1970-01.parquet")), 3);
+        assert_eq!(rows(&usage.join("1970-01-0002.parquet")), 3);
+        assert_eq!(rows(&usage.join("1970-01-0003.parquet")), 1);
+        assert_eq!(std::fs::read_dir(&usage).unwrap().count(), 3);
+        // Full to the last record: no empty file after it; and none at all is an empty one.
+        let events = of(EVENTS).join("usage_records");
+        assert_eq!(std::fs::read_dir(&events).unwrap().count(), 1);
+        assert_eq!(rows(&of(1).join("usage_records/1970-01.parquet")), 0);
     }
 }

@@ -185,6 +185,7 @@ fn line_row(
             Cell::Time(line.stop),
             Cell::Flag(line.is_prorated),
             Cell::text(line.tiers.as_deref()),
+            Cell::text(line.attributes.as_deref()),
             Cell::Time(invoice.finalized.unwrap_or(invoice.created)),
         ],
     )

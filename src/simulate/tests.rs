@@ -14,6 +14,7 @@ fn options(folder: &Path, subscriptions: u64, faults: Option<Vec<String>>) -> Op
         months: 4,
         seed: 11,
         faults,
+        instances: None,
     }
 }
 
@@ -67,6 +68,13 @@ fn every_rule_that_a_label_names_is_in_the_pack() {
             );
         }
     }
+    // The page of scores says of the others why they have no fault, and of no rule that has one.
+    let page = score::markdown(&score::Scorecard::default());
+    for rule in known {
+        let has_fault = faults().any(|fault| fault.rules.contains(&rule.as_str()));
+        let is_told = page.contains(&format!(" | {rule} | "));
+        assert_ne!(has_fault, is_told, "{rule}");
+    }
 }
 
 #[test]
@@ -79,13 +87,45 @@ fn a_folder_is_used_once() {
 
 #[test]
 fn a_larger_world_keeps_the_faults_of_a_smaller_one() {
-    let world = World::new(3, 6);
-    let all: Vec<&'static Fault> = faults().collect();
-    let (small, large) = (Plan::new(&world, 60, &all), Plan::new(&world, 120, &all));
-    for number in 1..=60 {
-        let of = |plan: &Plan| plan.of_subscription(number).map(|fault| fault.id);
-        assert_eq!(of(&small), of(&large), "{number}");
+    let labels = |subscriptions| {
+        let folder = tempfile::tempdir().unwrap();
+        simulate(&options(folder.path(), subscriptions, Some(Vec::new()))).unwrap();
+        let text = std::fs::read_to_string(folder.path().join("labels.jsonl")).unwrap();
+        let lines = text.lines().map(str::to_owned);
+        lines.collect::<Vec<String>>()
+    };
+    // Those of single subscriptions, in their order, come first.
+    let (small, large) = (labels(30), labels(60));
+    let is_single = |line: &&String| {
+        let number = line.split('"').nth(3).and_then(|id| id.rsplit('-').next());
+        number.is_some_and(|number| number.len() == 8 && number.parse::<u64>().is_ok())
+    };
+    let single: Vec<&String> = small.iter().filter(is_single).collect();
+    assert!(single.len() >= 3, "{small:?}");
+    assert!(large.len() > small.len());
+    assert!(single.iter().zip(&large).all(|(a, b)| *a == b));
+}
+
+#[test]
+fn a_system_that_drifts_has_its_label_and_the_rows_to_it() {
+    let world = World::new(11, 4);
+    let drifting: Vec<&'static Fault> = faults()
+        .filter(|fault| fault.scope == Scope::Source)
+        .collect();
+    assert_eq!(drifting.len(), 2);
+    for fault in drifting {
+        let label = inject::drifted(&world, 0, fault).unwrap();
+        let json = serde_json::to_value(&label).unwrap();
+        assert_eq!(json["source"], "sim-zuora");
+        assert_eq!(json["records"][0]["entity_type"], "export");
+        let column = fault.drift.unwrap().column();
+        assert_eq!(json["records"][0]["entity_id"], column);
+        assert_eq!(json["first_visible_at"], "2026-06-01T00:00:00Z");
     }
+    let folder = tempfile::tempdir().unwrap();
+    let names = vec!["keys-not-sent".to_owned()];
+    let made = simulate(&options(folder.path(), 20, Some(names))).unwrap();
+    assert_eq!(made.labels, 3);
 }
 
 #[test]

@@ -19,6 +19,8 @@ pub(super) enum Status {
     Pending,
     Voided,
     Error,
+    /// A word that the data model does not have.
+    HeldBack,
 }
 
 impl Status {
@@ -29,6 +31,7 @@ impl Status {
             Self::Pending => "pending",
             Self::Voided => "voided",
             Self::Error => "error",
+            Self::HeldBack => "held_back",
         }
     }
 }
@@ -65,6 +68,11 @@ impl Usage {
     /// Whether a sound biller counts it.
     pub(super) fn counts(&self) -> bool {
         self.status == Status::Processed && !self.is_repeat && self.owner.is_none()
+    }
+
+    /// Whether it was the first that its item made on a day.
+    pub(super) const fn is_first_of_day(&self) -> bool {
+        self.serial % SERIALS_PER_DAY == 0
     }
 }
 

@@ -1,6 +1,7 @@
 //! What every subscription is made from: the seed, the price list and the span of time.
 
 use super::catalogue::Catalogue;
+use super::drift::Drift;
 use super::timeline::Timeline;
 
 /// The fixed part of a world.
@@ -9,6 +10,7 @@ pub(super) struct World {
     pub(super) seed: u64,
     pub(super) timeline: Timeline,
     pub(super) catalogue: Catalogue,
+    pub(super) drift: Drift,
 }
 
 impl World {
@@ -17,6 +19,7 @@ impl World {
         Self {
             seed,
             catalogue: Catalogue::new(&timeline),
+            drift: Drift::none(&timeline),
             timeline,
         }
     }

@@ -2,6 +2,8 @@
 //!
 //! They carry no behaviour beyond naming things, so that every connector can share them.
 
+use std::collections::BTreeMap;
+
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
 
@@ -99,6 +101,18 @@ pub struct Decoded {
     pub rejects: Vec<Reject>,
     /// Input rows behind this value: rows of `batch` plus `rejects`.
     pub rows_read: u64,
+    /// Columns of the input that the table does not have, under a name that is nearly that of one
+    /// the input lacks: the name that is there → the one that may be meant.
+    pub misspelt: BTreeMap<String, String>,
+}
+
+impl Decoded {
+    /// Adds rows that were refused before those of this value.
+    pub fn refuse(&mut self, mut rejects: Vec<Reject>) {
+        self.rows_read += rejects.len() as u64;
+        rejects.append(&mut self.rejects);
+        self.rejects = rejects;
+    }
 }
 
 /// Where the rows of a batch stand: of every row, so a line stays a number until it is asked for.

@@ -4,7 +4,9 @@
 
 mod configuration;
 mod detect;
+mod failed;
 mod maintain;
+mod options;
 mod rate;
 mod rules;
 mod sql;

@@ -34,7 +34,7 @@ name = "events"
 kind = "files"
 role = "metering"
 path = "events/"
-without = ["subscriptions", "subscription_items", "prices", "bill_runs", "invoices", "invoice_lines", "adjustments"]
+without = ["subscriptions", "subscription_items", "prices", "bill_runs", "invoices", "invoice_lines", "adjustments", "usage_records.idempotency_key"]
 "#;
 
 /// A wrong tier, a repeated record, a negative one, and two rows that are none.
@@ -217,14 +217,19 @@ fn a_killed_run_repeated_ends_like_one_that_was_not() {
     ] {
         assert_eq!(clean[table].len(), rows, "{table}: {:?}", clean[table]);
     }
-    // Rows without their bookkeeping, a rollup half done, and everything but the run's own row.
+    // Rows without their bookkeeping, one source of two, a rollup half done, and everything but the
+    // run's own row.
     let after = |table: &str| commits.iter().position(|name| name == table).unwrap() + 1;
     let moments = [
         after("usage_records"),
+        after("exports"),
         after("usage_keys"),
         after("signals"),
     ];
-    assert_eq!(moments[2], commits.len() - 1, "{commits:?}");
+    assert_eq!(moments[3], commits.len() - 1, "{commits:?}");
+    // One for each source, after its tables.
+    let recorded = commits.iter().filter(|name| *name == "exports").count();
+    assert_eq!(recorded, 2, "{commits:?}");
     for moment in moments {
         // The lake stays where the configuration says: its place is part of what makes a run the same.
         std::fs::remove_dir_all(&lake).unwrap();

@@ -1,8 +1,10 @@
 //! Derived usage: the tables hold what their SQL definitions say, whichever way they came about.
 //!
-//! `records` makes usage up, `building` is about tables made in one go, `refreshing` about changes.
+//! `records` makes usage up, `building` is about tables made in one go, `refreshing` about changes,
+//! `failing` about days that cannot be rolled up.
 
 mod building;
+mod failing;
 mod records;
 mod refreshing;
 
@@ -154,5 +156,6 @@ fn refreshed(days_changed: usize, days_rebuilt: usize, duplicates: usize) -> Ref
         days_changed,
         days_rebuilt,
         duplicates,
+        ..Refreshed::default()
     }
 }

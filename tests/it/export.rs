@@ -1,9 +1,11 @@
 //! Export: every layout gives the same rows, every row is accounted for, nothing is read twice.
 //!
-//! What a source may look like, what is refused, what is read and what fails have a file each.
+//! What a source may look like, what is refused, what is read, which of two rows stands and what fails
+//! have a file each.
 
 mod failures;
 mod formats;
+mod order;
 mod reading;
 mod rejects;
 

@@ -15,6 +15,7 @@ mod export;
 mod fixtures;
 mod lake;
 mod life;
+mod needs;
 mod rating;
 mod readme;
 mod rules;

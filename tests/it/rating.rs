@@ -4,14 +4,21 @@
     reason = "a test stops at the first thing that is not as expected"
 )]
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use proptest::prelude::*;
 use serde_json::Value;
+use trueup::detect::cases;
+use trueup::explain::explain_findings;
 use trueup::model::Decimal;
 use trueup::rating::{
     Aggregation, ChargeModel, Event, Period, Price, RoundingMode, Tier, aggregate, rate, rate_line,
     round,
 };
+use trueup::rules::{Rule, embedded};
+
+use crate::support::sessions;
 
 const VECTORS: &str = include_str!("../../fixtures/rating/vectors.json");
 const AGGREGATIONS: &str = include_str!("../../fixtures/rating/aggregations.json");
@@ -121,6 +128,126 @@ fn published_aggregations_are_reproduced() {
             .as_str()
             .map(|expected| compared(entry, rounded(expected)));
         assert_eq!(quantity, expected, "{id}");
+    }
+}
+
+/// What no meter of the lake can be aggregated by.
+const OF_NO_METER: [&str; 2] = ["avg", "daily_sum_max"];
+
+/// Rows of a figure, as a case of a rule inserts them: one item, one line, one price of its own.
+fn inserted(number: usize, entry: &Value) -> String {
+    let mut script = String::new();
+    let mut insert = |table: &str, columns: &str, rows: &[String]| {
+        let rows = rows.join(",\n");
+        script.push_str(&format!(
+            "statement ok\ninsert into {table} (source, {columns}) values\n{rows}\n\n"
+        ));
+    };
+    let [aggregation, start, end] = ["aggregation", "start", "end"].map(|key| text(entry, key));
+    insert(
+        "prices",
+        "price_id, charge_model, charge_type, meter, aggregation, effective_from",
+        &[format!(
+            "('billing', 'p{number}', 'per_unit', 'usage', 'm{number}', '{aggregation}', \
+             '2000-01-01T00:00:00Z')"
+        )],
+    );
+    insert(
+        "subscription_items",
+        "item_id, subscription_id, customer_id, price_id, meter",
+        &[format!(
+            "('billing', 'i{number}', 's{number}', 'c{number}', 'p{number}', 'm{number}')"
+        )],
+    );
+    insert(
+        "invoice_lines",
+        "line_id, invoice_id, item_id, price_id, kind, period_start, period_end",
+        &[format!(
+            "('billing', 'l{number}', 'n', 'i{number}', 'p{number}', 'usage', '{start}', '{end}')"
+        )],
+    );
+    let quoted = |value: &Value| match value.as_str() {
+        Some(text) => format!("'{text}'"),
+        None => "null".to_owned(),
+    };
+    // The level that a period begins with is a record at its first instant.
+    let carried = serde_json::json!({ "at": start, "value": entry["carried"] });
+    let carried = std::iter::once(&carried).filter(|level| level["value"].is_string());
+    let events = carried.chain(entry["events"].as_array().unwrap());
+    let records: Vec<String> = (0..)
+        .zip(events)
+        .map(|(at, event): (usize, &Value)| {
+            let (day, moment) = (&text(event, "at")[..10], text(event, "at"));
+            let (value, unique) = (quoted(&event["value"]), quoted(&event["unique_value"]));
+            format!(
+                "('billing', 'u{number}-{at}', '{day}', 'i{number}', 'c{number}', 'm{number}', \
+                 cast({value} as decimal(38, 12)), {unique}, '{moment}', '{moment}')"
+            )
+        })
+        .collect();
+    if !records.is_empty() {
+        insert(
+            "usage_records",
+            "usage_id, usage_date, item_id, customer_id, meter, quantity, unique_value, occurred_at, \
+             recorded_at",
+            &records,
+        );
+    }
+    script
+}
+
+/// The question for the quantity of a figure's line, and the answer that the figure gives.
+fn asked(number: usize, entry: &Value) -> String {
+    let id = text(entry, "id");
+    let scale = entry.get("compare_scale").and_then(Value::as_i64);
+    let scale = scale.unwrap_or(12);
+    let used = match entry["empty"].as_str() {
+        Some(empty) => format!("coalesce(actual, cast('{empty}' as decimal(38, 12)))"),
+        None => "actual".to_owned(),
+    };
+    let expected = entry["expected"].as_str();
+    let expected = expected.map(|expected| compared(entry, rounded(expected)).to_string());
+    let expected = expected.unwrap_or_else(|| "NULL".to_owned());
+    format!(
+        "# {id}\nquery T\nselect cast(cast({used} as decimal(38, {scale})) as decimal(38, 12)) \
+         from findings where entity_id = 'l{number}'\n----\n{expected}\n\n"
+    )
+}
+
+/// What the rules call the usage of a line is worked out in SQL, from the rollup and single records: by
+/// another way than [`aggregate`], so it is held against the same figures.
+#[test]
+fn published_aggregations_are_reproduced_by_the_usage_of_lines() {
+    let entries = entries(AGGREGATIONS);
+    let of_meters: Vec<&Value> = entries
+        .iter()
+        .filter(|entry| !OF_NO_METER.contains(&text(entry, "aggregation")))
+        .collect();
+    assert_eq!((of_meters.len(), entries.len()), (24, 30));
+    let mut script = "statement ok\nset as_of = '2026-12-31T00:00:00Z'\n\n".to_owned();
+    for (number, entry) in of_meters.iter().enumerate() {
+        script.push_str(&inserted(number, entry));
+    }
+    for (number, entry) in of_meters.iter().enumerate() {
+        script.push_str(&asked(number, entry));
+    }
+    let rules = embedded().unwrap();
+    let rule = Rule {
+        sql: "select source, 'invoice_line' as entity_type, line_id as entity_id, \
+              used_quantity as actual from line_usage"
+            .to_owned(),
+        cases: Some(script),
+        window: Duration::from_secs(20 * 366 * 86_400),
+        settle: Duration::ZERO,
+        explain: None,
+        params: Default::default(),
+        ..rules.rule("tier-miscalculation").unwrap().clone()
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let sessions = sessions();
+    let figures = cases::run(&rule, &rules, &sessions, explain_findings);
+    if let Err(text) = runtime.block_on(figures) {
+        panic!("{text}");
     }
 }
 

@@ -1,5 +1,6 @@
-//! What README.md and docs/ promise: commands and files that exist, and true exit codes.
+//! What README.md and docs/ promise: commands that can be typed, files that exist, true exit codes.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use trueup::cli;
@@ -39,24 +40,74 @@ fn lines(page: &str, in_blocks: bool) -> Vec<(usize, &str)> {
     found
 }
 
-/// The words after `trueup` or `cargo run --` of each command on the line.
-fn commands(line: &str) -> Vec<Vec<&str>> {
-    let line = line.strip_prefix("$ ").unwrap_or(line);
-    let line = line.split(" #").next().unwrap_or(line);
-    let mut found = Vec::new();
-    for part in line.split(['|', ';', '&']) {
-        let is_setting = |word: &&str| word.contains('=') && !word.starts_with('-');
-        let words: Vec<&str> = part.split_whitespace().skip_while(is_setting).collect();
-        match words.as_slice() {
-            ["trueup", rest @ ..] => found.push(rest.to_vec()),
-            ["cargo", "run", rest @ ..] => {
-                let rest = rest.iter().skip_while(|word| **word != "--").skip(1);
-                found.push(rest.copied().collect());
+/// The words of each command on the line as a shell reads them: quoted ones whole, no comments.
+fn shell_words(line: &str) -> Vec<Vec<String>> {
+    let (mut commands, mut words) = (Vec::new(), Vec::new());
+    let (mut word, mut quote): (Option<String>, Option<char>) = (None, None);
+    let mut characters = line.chars();
+    while let Some(character) = characters.next() {
+        match (quote, character) {
+            (Some(open), _) if open == character => quote = None,
+            (Some('\''), _) => word.get_or_insert_default().push(character),
+            (_, '\\') => word.get_or_insert_default().extend(characters.next()),
+            (Some(_), _) => word.get_or_insert_default().push(character),
+            (None, '\'' | '"') => {
+                quote = Some(character);
+                word.get_or_insert_default();
             }
-            _ => {}
+            (None, '#') if word.is_none() => break,
+            (None, '|' | ';' | '&' | '<' | '>') => {
+                words.extend(word.take());
+                commands.push(std::mem::take(&mut words));
+            }
+            (None, _) if character.is_whitespace() => words.extend(word.take()),
+            (None, _) => word.get_or_insert_default().push(character),
         }
     }
+    words.extend(word);
+    commands.push(words);
+    commands
+}
+
+/// The words after `trueup` or `cargo run --` of each command on the line.
+fn commands(line: &str) -> Vec<Vec<String>> {
+    let line = line.strip_prefix("$ ").unwrap_or(line);
+    let mut found = Vec::new();
+    for words in shell_words(line) {
+        let is_setting = |word: &&String| word.contains('=') && !word.starts_with('-');
+        let words: Vec<&str> = words
+            .iter()
+            .skip_while(is_setting)
+            .map(String::as_str)
+            .collect();
+        let rest: Vec<&str> = match words.as_slice() {
+            ["trueup", rest @ ..] => rest.to_vec(),
+            ["cargo", "run", rest @ ..] => {
+                let rest = rest.iter().skip_while(|word| **word != "--").skip(1);
+                rest.copied().collect()
+            }
+            _ => continue,
+        };
+        found.push(rest.into_iter().map(str::to_owned).collect());
+    }
     found
+}
+
+/// The commands that a sentence names in its code spans.
+fn named(line: &str) -> Vec<Vec<String>> {
+    let spans = line.split('`').skip(1).step_by(2);
+    spans
+        .filter(|span| span.starts_with("trueup "))
+        .flat_map(commands)
+        .collect()
+}
+
+/// A word that stands for what the reader puts there, as such a thing looks.
+fn filled(word: &str) -> &str {
+    match word {
+        "STAGE" => "usage",
+        other => other,
+    }
 }
 
 /// The targets of the links on a line that are files, without their anchors.
@@ -130,30 +181,66 @@ fn links_lead_to_files() {
 }
 
 #[test]
-fn commands_on_the_pages_exist() {
+fn commands_on_the_pages_can_be_typed_as_they_stand() {
     let real = cli::command_names();
-    let (mut seen, mut unknown) = (0, Vec::new());
+    let (mut seen, mut wrong) = (0, Vec::new());
     for page in pages() {
-        for (number, line) in lines(&read(&page), true) {
-            for words in commands(line) {
-                // An option of the program itself, or a placeholder, names no command.
-                let is_name = |word: &&&str| !word.starts_with(['-', '<', '[', '\\']);
-                let Some(name) = words.first().filter(is_name) else {
-                    continue;
-                };
-                seen += 1;
-                if !real.iter().any(|command| command == name) {
-                    unknown.push(format!("{}:{number}: {name}", page.display()));
-                }
+        let text = read(&page);
+        let numbered = |in_blocks: bool, find: fn(&str) -> Vec<Vec<String>>| {
+            let lines = lines(&text, in_blocks).into_iter();
+            lines.flat_map(move |(number, line)| {
+                let found = find(line).into_iter();
+                found.map(move |words| (number, words))
+            })
+        };
+        let (shown, told) = (numbered(true, commands), numbered(false, named));
+        // The bare name of a command in a sentence means the command, not a line to type.
+        let (names, told): (Vec<_>, Vec<_>) = told.partition(|(_, words)| words.len() == 1);
+        for (number, words) in names {
+            if !real.contains(&words[0]) {
+                wrong.push(format!("{}:{number}: {words:?}", page.display()));
+            }
+        }
+        for (number, words) in shown.chain(told) {
+            seen += 1;
+            let arguments = words.iter().map(|word| OsString::from(filled(word)));
+            let arguments: Vec<_> = std::iter::once("trueup".into()).chain(arguments).collect();
+            if let Err(error) = cli::check_arguments(&arguments) {
+                wrong.push(format!("{}:{number}: {words:?}\n{error}", page.display()));
             }
         }
     }
-    assert!(seen > 0, "no page shows a command");
     assert!(
-        unknown.is_empty(),
-        "no such commands:\n{}",
-        unknown.join("\n")
+        seen > 20,
+        "the commands of the pages were not found: {seen}"
     );
+    assert!(wrong.is_empty(), "no such commands:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_cannot_be_typed_is_seen() {
+    let check = |line: &str| {
+        let found = commands(line);
+        let [words] = found.as_slice() else {
+            panic!("{line}: not one command")
+        };
+        let arguments = words.iter().map(OsString::from);
+        let arguments: Vec<_> = std::iter::once("trueup".into()).chain(arguments).collect();
+        cli::check_arguments(&arguments)
+    };
+    assert_eq!(
+        check("trueup sql \"select 'a;b' # c\" --format csv"),
+        Ok(())
+    );
+    for line in [
+        "trueup nothing",
+        "trueup run --fail-on grave",
+        "trueup signals list --statu resolved",
+        "trueup rules new ours --stage STAGE",
+        "trueup rate --batch --config trueup.toml",
+    ] {
+        assert!(check(line).is_err(), "{line}");
+    }
 }
 
 #[test]
@@ -161,10 +248,18 @@ fn every_way_to_write_a_command_is_seen() {
     let line = "$ A=b trueup run --fail-on high # nightly";
     assert_eq!(commands(line), [["run", "--fail-on", "high"]]);
     assert_eq!(
-        commands("cargo run --release -- gate && trueup rate"),
+        commands("cargo run --release -- gate && trueup rate <lines.jsonl"),
         [["gate"], ["rate"]]
     );
+    assert_eq!(
+        commands("trueup sql \"select 1; select '|'\" --set 'a=[\"b\"]'"),
+        [["sql", "select 1; select '|'", "--set", "a=[\"b\"]"]]
+    );
     assert!(commands("cargo test").is_empty());
+    assert_eq!(
+        named("as `trueup explain SIGNAL` and `rate` say; `trueup sql`"),
+        [&["explain", "SIGNAL"][..], &["sql"]]
+    );
     assert_eq!(
         linked_files("[a](docs/a.md#b), [c](#d), [e](https://f)"),
         ["docs/a.md"]

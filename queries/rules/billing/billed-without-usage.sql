@@ -86,7 +86,9 @@ select
   c.currency,
   'billed_without_usage' as reason,
   case when l.last_used_at is null then 'never_used' else 'not_used_in_period' end as explanation,
-  'unknown' as root_cause,
+  -- Records of the item do arrive, and none of them gives the quantity that the line tells: an old or copied figure, or
+  -- records that are gone. Of an item that never used its meter neither is known.
+  case when l.last_used_at is not null and c.billed_quantity > 0 then 'data_quality' else 'unknown' end as root_cause,
   c.used_quantity,
   c.used_records,
   c.billed_quantity,

@@ -5,7 +5,9 @@ with runs as (
         source, bill_run_id, number, status, target_date, invoice_date, executed_at, created_at,
         -- A run that has not started is due on its target date, but never before someone made it.
         coalesce(
-            executed_at, greatest(arrow_cast(target_date, 'Timestamp(Microsecond, Some("UTC"))'), created_at)
+            executed_at,
+            greatest(arrow_cast(target_date, 'Timestamp(Microsecond, Some("UTC"))'), created_at),
+            arrow_cast(invoice_date, 'Timestamp(Microsecond, Some("UTC"))')
         ) as due_at
     from bill_runs
 ),
@@ -55,6 +57,9 @@ select
     j.bill_run_id as entity_id,
     j.number as entity_number,
     j.bill_run_id,
+    -- The moment by which the window takes it in or leaves it out: what has left the window is not over.
+    j.due_at as period_start,
+    j.due_at + interval '1 microsecond' as period_end,
     j.target_date,
     cast(j.executed_at as date) as execution_date,
     j.status as entity_status,

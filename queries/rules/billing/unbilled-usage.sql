@@ -220,6 +220,13 @@ billed_items as (
   left join line_invoices as v on v.source = l.source and v.invoice_id = l.invoice_id
   where l.kind = 'usage' and l.item_id is not null and coalesce(v.invoice_status, '') <> 'void'
   group by l.source, l.item_id
+),
+
+-- Where other charges stand on the invoice the run did reach the subscription: what is missing is missing in its set-up.
+filled_invoices as (
+  select distinct source as filled_source, invoice_id as filled_invoice_id
+  from invoice_lines
+  where kind in ('usage', 'recurring', 'one_time', 'minimum')
 )
 
 select
@@ -242,7 +249,7 @@ select
   i.currency,
   'usage_without_line' as reason,
   case when b.item_id is null then 'never_billed' else 'billed_before' end as explanation,
-  case when b.item_id is null then 'configuration' else 'unknown' end as root_cause,
+  case when b.item_id is null or o.filled_invoice_id is not null then 'configuration' else 'unknown' end as root_cause,
   i.invoice_number,
   i.used_quantity,
   i.unit as quantity_unit,
@@ -255,3 +262,4 @@ select
   i.product_name
 from items as i
 left join billed_items as b on b.source = i.source and b.item_id = i.item_id
+left join filled_invoices as o on o.filled_source = i.source and o.filled_invoice_id = i.invoice_id

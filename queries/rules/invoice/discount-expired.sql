@@ -13,8 +13,12 @@ with judged as (
     period_start as invoice_start
   from invoices
   where coalesce(status, '') <> 'void'
-    and coalesce(created_at, period_end) > $window_start
-    and coalesce(created_at, period_end) <= $window_end
+    and coalesce(
+      created_at, finalized_at, arrow_cast(invoice_date, 'Timestamp(Microsecond, Some("UTC"))'), period_end
+    ) > $window_start
+    and coalesce(
+      created_at, finalized_at, arrow_cast(invoice_date, 'Timestamp(Microsecond, Some("UTC"))'), period_end
+    ) <= $window_end
 ),
 
 -- The earliest time that the invoice charges for: a discount that held then held for a part of it.

@@ -1,15 +1,22 @@
--- Invoices whose totals do not follow from their lines, and lines in another currency than their invoice or price.
+-- Invoices whose totals do not follow from their lines. A line in another currency than its invoice or its price is the
+-- finding of currency-mismatch.
 with judged as (
   select
     source, invoice_id, number, customer_id, subscription_id, bill_run_id, status, target_date,
     currency as invoice_currency,
     period_start, period_end, subtotal, discount, tax, total,
     -- Prices that include tax: it is inside the lines and adds nothing to the total.
-    strpos(coalesce(attributes, ''), 'tax_inclusive') > 0 as is_tax_inclusive
+    -- Told by a flag that is set, or as a word among other values.
+    regexp_like(coalesce(attributes, ''), 'tax_inclusive\\?"\s*:\s*(\\?")?(true|yes|1)(\\?")?\s*[,}]', 'i')
+      or regexp_like(coalesce(attributes, ''), '[:,\[]\s*\\?"tax_inclusive\\?"\s*[,}\]]', 'i') as is_tax_inclusive
   from invoices
   where coalesce(status, '') <> 'void'
-    and coalesce(created_at, period_end) > $window_start
-    and coalesce(created_at, period_end) <= $window_end
+    and coalesce(
+      created_at, finalized_at, arrow_cast(invoice_date, 'Timestamp(Microsecond, Some("UTC"))'), period_end
+    ) > $window_start
+    and coalesce(
+      created_at, finalized_at, arrow_cast(invoice_date, 'Timestamp(Microsecond, Some("UTC"))'), period_end
+    ) <= $window_end
 ),
 
 sums as (
@@ -124,45 +131,6 @@ explained_totals as (
     end as explanation
   from wrong_totals as w
   left join matching_lines as m on m.source = w.source and m.invoice_id = w.invoice_id
-),
-
-judged_lines as (
-  select
-    l.source, l.line_id, l.invoice_id, l.subscription_id, l.item_id, l.price_id, l.meter, l.kind, l.amount,
-    l.currency, l.period_start, l.period_end,
-    v.number, v.customer_id, v.bill_run_id, v.status, v.target_date,
-    v.invoice_currency
-  from judged as v
-  join invoice_lines as l on l.source = v.source and l.invoice_id = v.invoice_id
-),
-
--- A price sold in several currencies has the line's currency in one of its versions.
-price_currencies as (
-  select source, price_id, min(currency) as price_currency, array_agg(distinct upper(currency)) as currencies
-  from prices
-  where currency is not null
-  group by source, price_id
-),
-
-foreign_lines as (
-  select
-    l.source, l.line_id, l.invoice_id, l.subscription_id, l.item_id, l.price_id, l.meter, l.amount, l.currency,
-    l.period_start, l.period_end, l.number, l.customer_id, l.bill_run_id, l.status, l.target_date,
-    l.invoice_currency,
-    p.price_currency,
-    case when upper(l.currency) <> upper(l.invoice_currency) then 'currency_of_invoice' else 'currency_of_price' end
-      as reason
-  from judged_lines as l
-  left join price_currencies as p on p.source = l.source and p.price_id = l.price_id
-  where l.amount <> 0
-    and (
-      upper(l.currency) <> upper(l.invoice_currency)
-      or (
-        l.kind in ('usage', 'recurring', 'one_time', 'minimum')
-        and p.price_id is not null
-        and not array_has(p.currencies, upper(l.currency))
-      )
-    )
 )
 
 select
@@ -172,12 +140,8 @@ select
   number as entity_number,
   customer_id,
   subscription_id,
-  cast(null as varchar) as item_id,
   invoice_id,
-  cast(null as varchar) as invoice_line_id,
   bill_run_id,
-  cast(null as varchar) as price_id,
-  cast(null as varchar) as meter,
   period_start,
   period_end,
   target_date,
@@ -201,44 +165,5 @@ select
   lines_total,
   line_count,
   line_counted_twice,
-  line_left_out,
-  currency as invoice_currency,
-  cast(null as varchar) as price_currency
+  line_left_out
 from explained_totals
-union all
-select
-  source,
-  'invoice_line' as entity_type,
-  line_id as entity_id,
-  number as entity_number,
-  customer_id,
-  subscription_id,
-  item_id,
-  invoice_id,
-  line_id as invoice_line_id,
-  bill_run_id,
-  price_id,
-  meter,
-  period_start,
-  period_end,
-  target_date,
-  status as entity_status,
-  -- What the line should be in the right currency is not known; the amount itself is at stake.
-  cast(null as decimal(38, 12)) as expected,
-  amount as actual,
-  currency,
-  reason,
-  'other_currency' as explanation,
-  'configuration' as root_cause,
-  cast(null as decimal(38, 12)) as invoice_subtotal,
-  cast(null as decimal(38, 12)) as invoice_discount,
-  cast(null as decimal(38, 12)) as invoice_tax,
-  cast(null as decimal(38, 12)) as invoice_total,
-  cast(null as decimal(38, 12)) as lines_subtotal,
-  cast(null as decimal(38, 12)) as lines_total,
-  cast(null as bigint) as line_count,
-  cast(null as varchar) as line_counted_twice,
-  cast(null as varchar) as line_left_out,
-  invoice_currency,
-  price_currency
-from foreign_lines

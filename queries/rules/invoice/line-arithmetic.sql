@@ -15,8 +15,12 @@ with judged as (
     target_date
   from invoices
   where coalesce(status, '') <> 'void'
-    and coalesce(created_at, period_end) > $window_start
-    and coalesce(created_at, period_end) <= $window_end
+    and coalesce(
+      created_at, finalized_at, arrow_cast(invoice_date, 'Timestamp(Microsecond, Some("UTC"))'), period_end
+    ) > $window_start
+    and coalesce(
+      created_at, finalized_at, arrow_cast(invoice_date, 'Timestamp(Microsecond, Some("UTC"))'), period_end
+    ) <= $window_end
 ),
 
 items as (

@@ -1,5 +1,6 @@
 -- Active subscriptions that have no invoice for a period that is over, although they were invoiced before it.
--- The bill run says why: it failed, it went without the subscription, or there was none.
+-- A void invoice of the period says why, else the bill run: it failed, it went without the subscription, or there was
+-- none. Where later periods are invoiced the schedule is alive and passed this one over.
 with missing as (
   select
     source, subscription_id, subscription_number, subscription_status, customer_id, currency, period_start,
@@ -40,6 +41,36 @@ run_of_missing as (
   group by m.source, m.subscription_id, m.period_start
 ),
 
+-- An invoice of the period that was taken back. One that names no subscription belongs to those of its lines.
+voided_periods as (
+  select source, subscription_id, invoice_id, number, created_at, period_start, period_end
+  from invoices
+  where status = 'void' and subscription_id is not null
+  union all
+  select l.source, l.subscription_id, l.invoice_id, v.number, v.created_at, min(l.period_start) as period_start,
+    max(l.period_end) as period_end
+  from invoice_lines as l
+  join invoices as v on v.source = l.source and v.invoice_id = l.invoice_id
+  where v.status = 'void' and v.subscription_id is null and l.subscription_id is not null
+  group by l.source, l.subscription_id, l.invoice_id, v.number, v.created_at
+),
+
+void_of_missing as (
+  select
+    m.source,
+    m.subscription_id as void_subscription_id,
+    m.period_start as void_period_start,
+    last_value(v.invoice_id order by v.created_at, v.invoice_id) as void_invoice_id,
+    last_value(v.number order by v.created_at, v.invoice_id) as void_invoice_number
+  from missing as m
+  join voided_periods as v
+    on v.source = m.source
+    and v.subscription_id = m.subscription_id
+    and v.period_start < m.period_end
+    and v.period_end > m.period_start
+  group by m.source, m.subscription_id, m.period_start
+),
+
 sources_with_runs as (
   select source from bill_runs group by source
 )
@@ -51,6 +82,7 @@ select
   m.subscription_number as entity_number,
   m.customer_id,
   m.subscription_id,
+  v.void_invoice_id as invoice_id,
   r.bill_run_id,
   m.period_start,
   m.period_end,
@@ -58,15 +90,19 @@ select
   m.subscription_status as entity_status,
   case when m.next_invoiced_from is null then 'not_invoiced_since' else 'period_skipped' end as reason,
   case
+    when v.void_invoice_id is not null then 'voided_not_rebilled'
     when r.run_status in ('error', 'cancelled') then 'bill_run_failed'
     when r.run_status is not null then 'left_out_of_run'
     when s.source is not null and m.last_bill_run_id is not null then 'no_bill_run'
+    when m.next_invoiced_from is not null then 'period_passed_over'
     else 'no_invoice'
   end as explanation,
   case
+    when v.void_invoice_id is not null then 'manual'
     when r.run_status in ('error', 'cancelled') then 'integration'
     when r.run_status is not null then 'engine_defect'
     when s.source is not null and m.last_bill_run_id is not null then 'manual'
+    when m.next_invoiced_from is not null then 'engine_defect'
     else 'unknown'
   end as root_cause,
   m.expected_at,
@@ -76,6 +112,7 @@ select
   m.last_invoice_number,
   m.next_invoiced_from,
   r.run_status,
+  v.void_invoice_number,
   -- What the invoice would hold before discount and tax, as far as prices and usage tell.
   m.fee_amount as likely_fees,
   m.usage_amount as likely_usage,
@@ -83,6 +120,8 @@ select
 from missing as m
 left join run_of_missing as r
   on r.source = m.source and r.run_subscription_id = m.subscription_id and r.run_period_start = m.period_start
+left join void_of_missing as v
+  on v.source = m.source and v.void_subscription_id = m.subscription_id and v.void_period_start = m.period_start
 left join sources_with_runs as s on s.source = m.source
 -- Where the run is over nothing more will come by itself.
 where r.run_status is not null or m.due_at + cast($grace as interval) <= $window_end

@@ -1,5 +1,6 @@
 -- Price changes that reach many at once: many prices changed within a short time, one price that many subscriptions
--- use, or a change by a factor that only a slip of a unit or a decimal point makes.
+-- use, or a change by a factor that only a slip of a unit or a decimal point makes. And a price that became a multiple
+-- or a fraction of itself under running subscriptions, however few: contracts are raised by a part of the price.
 -- Two versions are compared part by part; a price whose model, unit or billing period changed with it is another price.
 with versions as (
   select
@@ -191,6 +192,8 @@ surprises as (
     c.part, c.tier_number, c.old_value, c.new_value, c.times, c.is_dearer, c.changed_part_count,
     u.subscription_count,
     u.new_subscription_count,
+    -- To or from nothing is unpriced-usage's.
+    c.has_factor and c.times >= cast($steep_change as double) as is_steep,
     c.has_factor and (
       abs(c.times - 10e0) < 0.05e0 or abs(c.times - 100e0) < 0.5e0 or abs(c.times - 1000e0) < 5e0
       or abs(c.times - 10000e0) < 50e0 or abs(c.times - 1000000e0) < 5000e0
@@ -216,7 +219,7 @@ marked as (
   select
     source, price_id, product_name, price_currency, charge_model, meter, unit, effective_from,
     previous_effective_from, updated_at, is_active, part, tier_number, old_value, new_value, times, is_dearer,
-    changed_part_count, subscription_count, is_factor,
+    changed_part_count, subscription_count, is_steep, is_factor,
     case
       when lag(effective_from) over (partition by source order by effective_from, price_id)
         + cast($span as interval) >= effective_from then 0
@@ -229,7 +232,7 @@ numbered as (
   select
     source, price_id, product_name, price_currency, charge_model, meter, unit, effective_from,
     previous_effective_from, updated_at, is_active, part, tier_number, old_value, new_value, times, is_dearer,
-    changed_part_count, subscription_count, is_factor,
+    changed_part_count, subscription_count, is_steep, is_factor,
     sum(is_first) over (
       partition by source order by effective_from, price_id rows between unbounded preceding and current row
     ) as batch
@@ -240,7 +243,7 @@ batches as (
   select
     source, price_id, product_name, price_currency, charge_model, meter, unit, effective_from,
     previous_effective_from, updated_at, is_active, part, tier_number, old_value, new_value, times, is_dearer,
-    changed_part_count, subscription_count, is_factor,
+    changed_part_count, subscription_count, is_steep, is_factor,
     count(*) over (partition by source, batch) as changed_price_count,
     min(effective_from) over (partition by source, batch) as first_change_at
   from numbered
@@ -260,7 +263,8 @@ select
   case
     when is_factor then 'factor_change'
     when changed_price_count >= $min_prices then 'many_prices'
-    else 'many_subscriptions'
+    when subscription_count >= $min_subscriptions then 'many_subscriptions'
+    else 'steep_change'
   end as explanation,
   case when is_factor then 'configuration' else 'manual' end as root_cause,
   cast(cast(first_change_at as date) as varchar) as changed_on,
@@ -280,4 +284,4 @@ select
   updated_at
 from batches
 where effective_from > $window_start
-  and (is_factor or changed_price_count >= $min_prices or subscription_count >= $min_subscriptions)
+  and (is_factor or is_steep or changed_price_count >= $min_prices or subscription_count >= $min_subscriptions)

@@ -1,7 +1,8 @@
 -- Usage charges whose amount is not what the price in force makes of the quantity.
 -- The rating alone is judged: where the billed quantity is not the used one, the billed one is rated here, and the
 -- quantity is the finding of quantity-mismatch. One mistake, one finding. Which mistake gives the billed amount is
--- found out afterwards, for the wrong lines alone.
+-- found out afterwards, for the wrong lines alone. Where the minimum binds and is billed as a line of its own, that line
+-- makes up for any usage line, and is judged by minimum-charge.
 with charges as (
   select
     source,
@@ -71,6 +72,10 @@ wrong as (
     on m.source = r.source and m.invoice_id = r.invoice_id and m.item_id = r.item_id
   where abs(r.amount - r.expected) > $tolerance
     and (m.minimum_billed is null or abs(r.amount + m.minimum_billed - r.expected) > $tolerance)
+    and not coalesce(
+      m.minimum_billed is not null and r.expected = get_field(r.price, 'minimum_amount') and r.amount <= r.expected,
+      false
+    )
     -- Without a billed quantity, an amount as if nothing was used, or any amount where nothing was, is a matter of
     -- the quantity: quantity-mismatch and billed-without-usage.
     and not (

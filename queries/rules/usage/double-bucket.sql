@@ -1,5 +1,6 @@
--- The same usage billed by two meters: two usage lines of one subscription for the same period and quantity, whose
--- meters agree day by day in quantity, number of records, and the moments of the first and the last of them.
+-- The same usage billed twice. By two meters: two usage lines of one subscription for the same period and quantity,
+-- whose meters agree day by day in quantity, number of records, and the moments of the first and the last of them. Or by
+-- two filters of one item: one line bills all that it used, and rightly, and others bill a part of it again.
 -- Days are compared as one text for each line, so that twins are equal neighbours of one order and nothing is joined.
 with charges as (
   select
@@ -38,7 +39,7 @@ days as (
   group by u.source, coalesce(i.item_subscription_id, u.subscription_id), u.meter, u.usage_date
 ),
 
--- Days that an edge of the period cuts may hold records of the period beside it: they are compared like the others.
+-- Days that an edge of the period cuts may hold records of the period beside it on one side only: they are left out.
 described as (
   select
     c.source, c.line_id, c.invoice_id, c.invoice_number, c.invoice_status, c.bill_run_id, c.target_date,
@@ -60,8 +61,8 @@ described as (
     on d.source = c.source
     and d.used_subscription_id = c.subscription_id
     and d.used_meter = c.meter
-    and d.last_at >= c.period_start
-    and d.first_at < c.period_end
+    and arrow_cast(d.usage_date, 'Timestamp(Microsecond, Some("UTC"))') >= c.period_start
+    and arrow_cast(d.usage_date, 'Timestamp(Microsecond, Some("UTC"))') + interval '1 day' <= c.period_end
   group by
     c.source, c.line_id, c.invoice_id, c.invoice_number, c.invoice_status, c.bill_run_id, c.target_date,
     c.customer_id, c.subscription_id, c.item_id, c.price_id, c.meter, c.period_start, c.period_end, c.currency,
@@ -91,6 +92,34 @@ compared as (
     in_order as (
       partition by source, subscription_id, period_start, period_end, quantity, days_used order by meter, line_id
     )
+),
+
+-- Charges of which one line alone bills all that was used.
+whole_lines as (
+  select
+    source, line_id as whole_line_id, invoice_id, invoice_number, invoice_status, bill_run_id, target_date,
+    customer_id, subscription_id, item_id, price_id, meter, period_start, period_end, currency, amount as whole_amount,
+    unit, product_name, used_records
+  from usage_charges
+  where is_billed_in_one
+),
+
+filtered as (
+  select
+    w.source, w.whole_line_id, w.invoice_id, w.invoice_number, w.invoice_status, w.bill_run_id, w.target_date,
+    w.customer_id, w.subscription_id, w.item_id, w.price_id, w.meter, w.period_start, w.period_end, w.currency,
+    w.whole_amount, w.unit, w.product_name, w.used_records, l.line_id, l.quantity, l.amount
+  from whole_lines as w
+  join line_terms as l
+    on l.source = w.source
+    and l.invoice_id = w.invoice_id
+    and l.item_id = w.item_id
+    and l.price_id = w.price_id
+    and l.period_start = w.period_start
+    and l.period_end = w.period_end
+  where l.kind = 'usage'
+    and l.line_id <> w.whole_line_id
+    and (l.meter is not distinct from w.meter)
 )
 
 select
@@ -110,6 +139,10 @@ select
   period_end,
   target_date,
   invoice_status as entity_status,
+  -- Which of the two is too much only the contract says.
+  cast(null as decimal(38, 12)) as expected,
+  cast(null as decimal(38, 12)) as actual,
+  cast(null as varchar) as currency,
   'same_usage' as reason,
   'meters_share_records' as explanation,
   'configuration' as root_cause,
@@ -121,7 +154,6 @@ select
   unit as quantity_unit,
   used_days as twin_days,
   record_count as twin_records,
-  -- One of the two is too much; which one, the contract says.
   amount as billed_amount,
   case when meter_before is not null then amount_before else amount_after end as other_amount,
   least(amount, case when meter_before is not null then amount_before else amount_after end) as least_at_stake,
@@ -129,3 +161,41 @@ select
   product_name
 from compared
 where first_meter <> last_meter
+union all
+select
+  source,
+  'invoice_line' as entity_type,
+  line_id as entity_id,
+  invoice_number as entity_number,
+  customer_id,
+  subscription_id,
+  item_id,
+  invoice_id,
+  line_id as invoice_line_id,
+  bill_run_id,
+  price_id,
+  meter,
+  period_start,
+  period_end,
+  target_date,
+  invoice_status as entity_status,
+  cast(0 as decimal(38, 12)) as expected,
+  amount as actual,
+  currency,
+  'part_billed_again' as reason,
+  'filters_overlap' as explanation,
+  'configuration' as root_cause,
+  meter as meter_pair,
+  meter as other_meter,
+  whole_line_id as other_line_id,
+  price_id as other_price_id,
+  quantity as billed_quantity,
+  unit as quantity_unit,
+  cast(null as bigint) as twin_days,
+  used_records as twin_records,
+  amount as billed_amount,
+  whole_amount as other_amount,
+  amount as least_at_stake,
+  currency as billed_currency,
+  product_name
+from filtered

@@ -52,6 +52,9 @@ select
     item_id,
     invoice_line_id,
     meter,
+    -- The moment by which the window takes it in or leaves it out: what has left the window is not over.
+    occurred_at as period_start,
+    occurred_at + interval '1 microsecond' as period_end,
     status as entity_status,
     -- What a reused key should have counted cannot be known from the records.
     case when is_same_usage then cast(0 as decimal(38, 12)) end as expected,

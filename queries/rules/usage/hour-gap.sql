@@ -2,6 +2,9 @@
 -- day leaves behind. Judged for the source, for each meter and for each busy item or owner; what the whole source or
 -- meter lacks is not said again of its items. A gap is short, the only one of the day, and has sharp edges; a night has
 -- slopes, and a timetable has other hours off too.
+-- Hours at the edge of the UTC day, where such cursors lose most, are judged by the first and last moment of each day of
+-- the roll-up as well: a week and more without any usage in hours that were used before, which chance does not make, and
+-- with fewer records a day. Usage that moved to other hours, or by an hour with the clocks, has lost nothing.
 with busy as (
     select
         source as busy_source,
@@ -195,13 +198,115 @@ owner_ids as (
     group by source, meter, coalesce(item_id, subscription_id, customer_id)
 ),
 
+-- The first and the last hour with usage of every day of the last seven weeks.
+edge_days as (
+    select
+        source, meter, coalesce(item_id, subscription_id, customer_id) as owner,
+        cast(cast($window_end as date) as int) - 1 - cast(usage_date as int) as age,
+        min((cast(first_occurred_at as bigint) / 3600000000) % 24) as first_hour,
+        max((cast(last_occurred_at as bigint) / 3600000000) % 24) as last_hour,
+        cast(sum(record_count) as double) as records
+    from usage_daily
+    where usage_date >= cast($window_end - interval '49 days' as date)
+        and usage_date < cast($window_end as date)
+        and meter is not null
+        and coalesce(item_id, subscription_id, customer_id) is not null
+        and record_count > 0
+    group by source, meter, coalesce(item_id, subscription_id, customer_id), usage_date
+),
+
+-- One to five weeks: the hours at the edges of the day that were not used in them.
+recent_edges as (
+    select
+        d.source as edge_source, d.meter as edge_meter, d.owner as edge_owner, c.value as recent_days,
+        cast(count(*) as double) as used_days,
+        sum(d.records) as records,
+        min(d.first_hour) as day_begins,
+        max(d.last_hour) as day_ends
+    from edge_days as d
+    cross join generate_series(7, 35, 7) as c
+    where d.age < c.value
+    group by d.source, d.meter, d.owner, c.value
+    having min(d.first_hour) + 23 - max(d.last_hour) between 2 and $max_hours
+),
+
+-- How often these hours were used before.
+past_edges as (
+    select
+        r.edge_source, r.edge_meter, r.edge_owner, r.recent_days, r.used_days, r.records, r.day_begins, r.day_ends,
+        cast(count(*) as double) as past_days,
+        sum(d.records) as past_records,
+        cast(count(*) filter (where d.first_hour < r.day_begins or d.last_hour > r.day_ends) as double) as touched_days,
+        count(distinct d.age / 7) as past_weeks,
+        count(distinct case when d.first_hour < r.day_begins or d.last_hour > r.day_ends then d.age / 7 end)
+            as touched_weeks,
+        min(d.age) filter (where d.first_hour < r.day_begins or d.last_hour > r.day_ends) as last_touched_age
+    from recent_edges as r
+    join edge_days as d on d.source = r.edge_source and d.meter = r.edge_meter and d.owner = r.edge_owner
+    where d.age >= r.recent_days
+    group by
+        r.edge_source, r.edge_meter, r.edge_owner, r.recent_days, r.used_days, r.records, r.day_begins, r.day_ends
+),
+
+-- A day that leaves the hours out is as likely as it was before; the more days, the less they all do by chance.
+lost_edges as (
+    select
+        edge_source, edge_meter, edge_owner, used_days, records, day_begins, day_ends, past_days, past_records,
+        last_touched_age,
+        used_days * past_records / past_days - records as lost_records,
+        power((past_days - touched_days + 1) / (past_days + 1), used_days) as chance
+    from past_edges
+    where past_days >= 14
+        and touched_weeks = past_weeks
+        and records / used_days <= past_records / past_days - 0.5 * touched_days / past_days
+    qualify row_number() over (
+        partition by edge_source, edge_meter, edge_owner
+        order by power((past_days - touched_days + 1) / (past_days + 1), used_days), recent_days desc
+    ) = 1
+),
+
+judged_owners as (
+    select owned_source, owned_meter, count(*) as owners
+    from (
+        select source as owned_source, meter as owned_meter, owner
+        from edge_days
+        group by source, meter, owner
+        having count(*) filter (where age < 7) > 0 and count(*) >= 21
+    )
+    group by owned_source, owned_meter
+),
+
+-- What the records of the busy show is not said again.
+edge_gaps as (
+    select
+        e.edge_source, e.edge_meter, e.edge_owner, e.used_days, e.day_begins, e.day_ends, e.last_touched_age,
+        e.lost_records,
+        2 * count(*) over (partition by e.edge_source, e.edge_meter) >= o.owners
+            and count(*) over (partition by e.edge_source, e.edge_meter) >= 3 as is_shared
+    from lost_edges as e
+    join judged_owners as o on o.owned_source = e.edge_source and o.owned_meter = e.edge_meter
+    left anti join shared_meters as s on s.shared_source = e.edge_source and s.shared_meter = e.edge_meter
+    left anti join owner_gaps as g on g.source = e.edge_source and g.meter = e.edge_meter and g.owner = e.edge_owner
+    where e.chance <= cast($max_chance as double)
+),
+
+shared_edges as (
+    select
+        edge_source, edge_meter,
+        max(used_days) as used_days, min(day_begins) as day_begins, max(day_ends) as day_ends,
+        max(last_touched_age) as last_touched_age, sum(lost_records) as lost_records
+    from edge_gaps
+    where is_shared
+    group by edge_source, edge_meter
+),
+
 all_gaps as (
     select
         source, 'meter' as entity_type, meter as entity_id, cast(null as varchar) as item_id,
         cast(null as varchar) as subscription_id, cast(null as varchar) as customer_id, meter,
         case when is_whole_source then 'source_hours_missing' else 'meter_hours_missing' end as explanation,
         case when is_whole_source then source else meter end as subject,
-        days, gap_hours, first_hour, last_hour, gap_records, usual_records
+        days, gap_hours, first_hour, last_hour, gap_records, usual_records, cast(null as bigint) as last_touched_age
     from shared_gaps
     union all
     select
@@ -214,9 +319,34 @@ all_gaps as (
         g.owner as entity_id, i.item_id, i.subscription_id, i.customer_id, g.meter,
         'item_hours_missing' as explanation,
         g.owner as subject,
-        g.days, g.gap_hours, g.first_hour, g.last_hour, g.gap_records, g.usual_records
+        g.days, g.gap_hours, g.first_hour, g.last_hour, g.gap_records, g.usual_records,
+        cast(null as bigint) as last_touched_age
     from owner_gaps as g
     join owner_ids as i on i.id_source = g.source and i.id_meter = g.meter and i.id_owner = g.owner
+    union all
+    select
+        edge_source as source, 'meter' as entity_type, edge_meter as entity_id, cast(null as varchar) as item_id,
+        cast(null as varchar) as subscription_id, cast(null as varchar) as customer_id, edge_meter as meter,
+        'meter_hours_missing' as explanation, edge_meter as subject, used_days as days,
+        day_begins + 23 - day_ends as gap_hours, (day_ends + 1) % 24 as first_hour, (day_begins + 23) % 24 as last_hour,
+        cast(0 as double) as gap_records, lost_records as usual_records, last_touched_age
+    from shared_edges
+    union all
+    select
+        e.edge_source as source,
+        case
+            when i.item_id is not null then 'subscription_item'
+            when i.subscription_id is not null then 'subscription'
+            else 'customer'
+        end as entity_type,
+        e.edge_owner as entity_id, i.item_id, i.subscription_id, i.customer_id, e.edge_meter as meter,
+        'item_hours_missing' as explanation, e.edge_owner as subject, e.used_days as days,
+        e.day_begins + 23 - e.day_ends as gap_hours, (e.day_ends + 1) % 24 as first_hour,
+        (e.day_begins + 23) % 24 as last_hour,
+        cast(0 as double) as gap_records, e.lost_records as usual_records, e.last_touched_age
+    from edge_gaps as e
+    join owner_ids as i on i.id_source = e.edge_source and i.id_meter = e.edge_meter and i.id_owner = e.edge_owner
+    where not e.is_shared
 )
 
 select
@@ -228,7 +358,11 @@ select
     item_id,
     meter,
     arrow_cast(
-        cast($window_start + interval '1 day' - interval '1 microsecond' as date), 'Timestamp(Microsecond, Some("UTC"))'
+        coalesce(
+            cast(cast(cast($window_end as date) as int) - last_touched_age as date),
+            cast($window_start + interval '1 day' - interval '1 microsecond' as date)
+        ),
+        'Timestamp(Microsecond, Some("UTC"))'
     ) as period_start,
     arrow_cast(cast($window_end as date), 'Timestamp(Microsecond, Some("UTC"))') as period_end,
     cast(usual_records as decimal(38, 12)) as expected,

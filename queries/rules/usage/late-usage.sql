@@ -1,13 +1,36 @@
 -- Usage that arrived after the invoice covering its day was made, and that nothing has billed since.
 -- Usage names an item, or only a subscription or customer; lines are offered under each of these keys.
 
-with sole_items as (
-    -- Usage that names only its customer can belong to no other item than the one that has the meter.
-    select source, customer_id, meter, min(item_id) as item_id
-    from subscription_items
-    where customer_id is not null and meter is not null
-    group by source, customer_id, meter
-    having count(*) = 1
+with invoice_periods as (
+    select
+        source, invoice_id as period_invoice_id,
+        case when period_start < period_end then period_start end as invoice_period_start,
+        case when period_start < period_end then period_end end as invoice_period_end
+    from invoices
+),
+
+dated_lines as (
+    -- A line that tells no period has its invoice's.
+    select
+        l.source, l.line_id, l.invoice_id, l.item_id, l.subscription_id, l.meter,
+        coalesce(l.period_start, case when l.period_end is null then p.invoice_period_start end) as period_start,
+        coalesce(l.period_end, case when l.period_start is null then p.invoice_period_end end) as period_end
+    from invoice_lines l
+    left join invoice_periods p on p.source = l.source and p.period_invoice_id = l.invoice_id
+    where l.kind = 'usage'
+),
+
+item_lives as (
+    select
+        i.source, i.customer_id, i.meter, i.item_id,
+        coalesce(i.effective_from, s.started_at) as live_from,
+        least(
+            i.effective_to,
+            coalesce(s.ended_at, case when s.status in ('cancelled', 'ended') then s.cancelled_at end)
+        ) as live_to
+    from subscription_items i
+    left join subscriptions s on s.source = i.source and s.subscription_id = i.subscription_id
+    where i.customer_id is not null and i.meter is not null
 ),
 
 covering_lines as (
@@ -22,13 +45,26 @@ covering_lines as (
         case
             when v.status not in ('draft', 'pending') or $include_drafts then coalesce(v.finalized_at, v.created_at)
         end as closed_at
-    from invoice_lines l
+    from dated_lines l
     join invoices v on v.source = l.source and v.invoice_id = l.invoice_id
     left join subscription_items i on i.source = l.source and i.item_id = l.item_id
-    where l.kind = 'usage'
-        and v.status <> 'void'
+    where v.status <> 'void'
         and l.period_end > $window_start
         and l.period_start < $window_end
+),
+
+customer_lines as (
+    -- Usage that names only its customer can belong to no other item than the one that has the meter in that time.
+    select l.source, l.line_id, i.customer_id as line_customer_id, i.meter as line_meter
+    from covering_lines l
+    join item_lives i on i.source = l.source and i.item_id = l.item_id
+    left anti join item_lives o
+        on o.source = i.source
+        and o.customer_id = i.customer_id
+        and o.meter = i.meter
+        and o.item_id <> i.item_id
+        and coalesce(o.live_from < l.period_end, true)
+        and coalesce(o.live_to > l.period_start, true)
 ),
 
 keyed_lines as (
@@ -39,16 +75,16 @@ keyed_lines as (
     where item_id is not null
     union all
     select
-        source, 'subscription', subscription_id, meter, line_id, invoice_id, item_id, period_start,
+        source, 'subscription', subscription_id, coalesce(meter, ''), line_id, invoice_id, item_id, period_start,
         period_end, invoice_number, invoice_status, bill_run_id, closed_at
     from covering_lines
-    where subscription_id is not null and meter is not null
+    where subscription_id is not null
     union all
     select
-        l.source, 'customer', s.customer_id, s.meter, l.line_id, l.invoice_id, l.item_id, l.period_start,
+        l.source, 'customer', s.line_customer_id, s.line_meter, l.line_id, l.invoice_id, l.item_id, l.period_start,
         l.period_end, l.invoice_number, l.invoice_status, l.bill_run_id, l.closed_at
     from covering_lines l
-    join sole_items s on s.source = l.source and s.item_id = l.item_id
+    join customer_lines s on s.source = l.source and s.line_id = l.line_id
 ),
 
 keyed_days as (
@@ -58,7 +94,7 @@ keyed_days as (
             when item_id is not null then 'item' when subscription_id is not null then 'subscription' else 'customer'
         end as key_kind,
         coalesce(item_id, subscription_id, customer_id) as key_id,
-        case when item_id is null then meter else '' end as key_meter
+        case when item_id is null then coalesce(meter, '') else '' end as key_meter
     from usage_daily
     where usage_date >= cast($window_start as date) and usage_date <= cast($window_end as date)
 ),
@@ -83,7 +119,7 @@ unbilled as (
             when item_id is not null then 'item' when subscription_id is not null then 'subscription' else 'customer'
         end as key_kind,
         coalesce(item_id, subscription_id, customer_id) as key_id,
-        case when item_id is null then meter else '' end as key_meter
+        case when item_id is null then coalesce(meter, '') else '' end as key_meter
     from usage_records
     where invoice_line_id is null
         and coalesce(status, '') not in ('billed', 'voided', 'error')
@@ -122,8 +158,9 @@ select
     c.line_id as invoice_line_id,
     c.bill_run_id,
     c.meter,
-    c.period_start,
-    c.period_end,
+    -- The moment by which the window takes it in or leaves it out: what has left the window is not over.
+    c.occurred_at as period_start,
+    c.occurred_at + interval '1 microsecond' as period_end,
     c.status as entity_status,
     c.quantity as expected,
     cast(0 as decimal(38, 12)) as actual,
@@ -132,8 +169,13 @@ select
     c.occurred_at,
     c.recorded_at,
     c.closed_at,
+    c.period_start as line_period_start,
+    c.period_end as line_period_end,
     c.invoice_number,
     c.invoice_status
 from latest_cover c
 left anti join usage_duplicates r on r.source = c.source and r.usage_id = c.usage_id
+-- Its twin was billed: usage that came in again is rebilled-backfill's, or repeated-usage's.
+left anti join usage_twins t
+    on t.source = c.source and t.usage_id = c.usage_id and t.occurrence > 1 and t.original_recorded_at <= c.closed_at
 where c.recorded_at > c.closed_at

@@ -32,6 +32,9 @@ select
     n.item_id,
     n.invoice_line_id,
     n.meter,
+    -- The moment by which the window takes it in or leaves it out: what has left the window is not over.
+    n.occurred_at as period_start,
+    n.occurred_at + interval '1 microsecond' as period_end,
     n.status as entity_status,
     cast(0 as decimal(38, 12)) as expected,
     n.quantity as actual,

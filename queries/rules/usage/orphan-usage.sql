@@ -66,6 +66,11 @@ select
     o.subscription_id,
     o.item_id,
     o.meter,
+    -- Up to the end of its last day, by which the window takes it in or leaves it out: what has left is not over.
+    o.first_usage_at as period_start,
+    arrow_cast(
+        cast(o.last_usage_at as date) + interval '1 day', 'Timestamp(Microsecond, Some("UTC"))'
+    ) as period_end,
     o.quantity as expected,
     cast(0 as decimal(38, 12)) as actual,
     u.unit,

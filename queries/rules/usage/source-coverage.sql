@@ -37,7 +37,12 @@ source_days as (
 ),
 
 peers as (
-  select p.source as peer_source, p.day as peer_of, count(*) as peer_days, min(f.records) as peer_smallest
+  -- A public holiday is no measure for a working day.
+  select
+    p.source as peer_source,
+    p.day as peer_of,
+    count(*) as peer_days,
+    min(f.records) filter (where strpos($holidays, to_char(cast(p.peer_day as date), '%m-%d')) = 0) as peer_smallest
   from peer_days as p
   join source_days as f on f.flow_source = p.source and f.flow_day = p.peer_day
   group by p.source, p.day

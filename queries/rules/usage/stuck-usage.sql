@@ -145,6 +145,8 @@ select
     o.invoice_id,
     o.bill_run_id,
     o.meter,
+    o.first_usage_at as period_start,
+    o.last_usage_at + interval '1 microsecond' as period_end,
     'pending' as entity_status,
     o.quantity as expected,
     cast(0 as decimal(38, 12)) as actual,

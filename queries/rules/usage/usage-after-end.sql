@@ -140,6 +140,11 @@ select
     e.item_id,
     e.price_id,
     t.meter,
+    -- Up to the end of its last day, by which the window takes it in or leaves it out: what has left is not over.
+    t.first_usage_at as period_start,
+    arrow_cast(
+        cast(t.last_usage_at as date) + interval '1 day', 'Timestamp(Microsecond, Some("UTC"))'
+    ) as period_end,
     e.status as entity_status,
     cast(0 as decimal(38, 12)) as expected,
     t.quantity as actual,

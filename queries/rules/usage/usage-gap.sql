@@ -1,7 +1,8 @@
 -- Days without usage inside an active stretch of an item that uses its meter every day, or on each of its weekdays.
 -- A gap counts when chance does not explain it: from how many records a day has, how much their number scatters, and
 -- how often the item paused before the window. Days of a silent meter or of a source that lost records are left to
--- meter-silent and source-coverage. Days are numbered from 1970-01-01 (UTC).
+-- meter-silent and source-coverage, days whose usage another customer's item gained to misattributed-usage, and days
+-- whose records are there, refused or under an impossible date, to rejected-usage and misdated-usage. The last whole day is never judged: what follows a gap shows that it is one. Days are numbered from 1970-01-01 (UTC).
 with day_bounds as (
   select
     cast(cast($window_start + interval '1 day' - interval '1 microsecond' as date) as int) as first_day,
@@ -119,6 +120,10 @@ losses as (
   select distinct source as loss_source, meter as loss_meter, day as loss_day from source_losses
 ),
 
+moved as (
+  select source as moved_source, from_series as moved_series, meter as moved_meter, day as moved_day from mirrored_days
+),
+
 empty_days as (
   select
     l.source, l.series, l.meter, l.item_id, l.subscription_id, l.customer_id, l.first_empty_day, l.last_empty_day,
@@ -135,24 +140,73 @@ empty_days as (
     and d.baseline > 0
 ),
 
+-- Records that are there and do not count, or not on their day. Received on the day they belong to, as far as is known.
+refused as (
+  select distinct
+    source as refused_source,
+    case
+      when item_id is not null then concat('i:', item_id)
+      when subscription_id is not null then concat('s:', subscription_id)
+      else concat('c:', customer_id)
+    end as refused_series,
+    meter as refused_meter,
+    cast(usage_date as int) as refused_day
+  from usage_records
+  where usage_date >= cast($window_start as date)
+    and usage_date < cast($window_end as date)
+    and status = 'error'
+),
+
+misdated_records as (
+  select source, item_id, subscription_id, customer_id, meter, recorded_at
+  from usage_records
+  where usage_date > cast($window_end + interval '2 days' as date)
+  union all
+  select source, item_id, subscription_id, customer_id, meter, recorded_at
+  from usage_records
+  where usage_date < cast($window_start - interval '400 days' as date)
+),
+
+misdated as (
+  select distinct
+    source as misdated_source,
+    case
+      when item_id is not null then concat('i:', item_id)
+      when subscription_id is not null then concat('s:', subscription_id)
+      else concat('c:', customer_id)
+    end as misdated_series,
+    meter as misdated_meter,
+    cast(cast(recorded_at as date) as int) as misdated_day
+  from misdated_records
+  where recorded_at >= $window_start and recorded_at < $window_end
+),
+
 own_days as (
   select
-    e.source, e.series, e.meter, e.item_id, e.subscription_id, e.customer_id, e.first_empty_day, e.last_empty_day,
-    e.empty_days, e.records_a_day, e.chance, e.baseline
+    e.source, e.series, e.meter, e.item_id, e.subscription_id, e.customer_id, e.first_empty_day, e.day,
+    e.records_a_day, e.chance, e.baseline
   from empty_days as e
   left anti join silent as s on s.silent_source = e.source and s.silent_meter = e.meter and s.silent_day = e.day
   left anti join losses as o on o.loss_source = e.source and o.loss_meter = e.meter and o.loss_day = e.day
+  left anti join moved as m
+    on m.moved_source = e.source and m.moved_series = e.series and m.moved_meter = e.meter and m.moved_day = e.day
+  left anti join refused as r
+    on r.refused_source = e.source and r.refused_series = e.series and r.refused_meter = e.meter
+    and r.refused_day = e.day
+  left anti join misdated as d
+    on d.misdated_source = e.source and d.misdated_series = e.series and d.misdated_meter = e.meter
+    and d.misdated_day = e.day
 ),
 
 found as (
   select
-    source, series, meter, item_id, subscription_id, customer_id, first_empty_day, last_empty_day, empty_days,
-    records_a_day, chance,
+    source, series, meter, item_id, subscription_id, customer_id, records_a_day, chance,
+    min(day) as first_empty_day,
+    max(day) as last_empty_day,
+    count(*) as empty_days,
     cast(sum(cast(baseline as decimal(76, 12))) as decimal(38, 12)) as usual
   from own_days
-  group by
-    source, series, meter, item_id, subscription_id, customer_id, first_empty_day, last_empty_day, empty_days,
-    records_a_day, chance
+  group by source, series, meter, item_id, subscription_id, customer_id, first_empty_day, records_a_day, chance
 ),
 
 item_lives as (

@@ -1,5 +1,6 @@
 -- What metering measured against what the billing source received, day by day, for linked owners.
 -- Either side may hold the link; the roles of the sources say which id is whose.
+-- Where no link joins any usage of the two, nothing can be compared, and that is said of the billing source as a whole.
 
 with pairs as (
     select
@@ -229,6 +230,51 @@ judged as (
         and (c.ends_at is null or v.usage_date < cast(c.ends_at as date))
 ),
 
+joined_sources as (
+    -- A link joins the two sides where measured usage finds what was received, or a charge to be received for.
+    select distinct m.source, m.metering_source
+    from metered m
+    join (
+        select source, entity_type, entity_id from billed
+        union
+        select source, entity_type, entity_id from owned_items
+    ) o on o.source = m.source and o.entity_type = m.entity_type and o.entity_id = m.entity_id
+),
+
+source_meters as (
+    select
+        d.source, r.role, d.meter,
+        sum(d.record_count) as record_count,
+        min(d.usage_date) as first_day,
+        max(d.usage_date) as last_day
+    from days d
+    join run_sources r on r.source = d.source
+    group by d.source, r.role, d.meter
+),
+
+unjoined_sources as (
+    -- A source to which no metering is joined. Metering that is joined to another source may be for that one alone:
+    -- then one of its meters must be known by the same name here.
+    select
+        b.source, b.billing_records, b.first_day, b.last_day,
+        min(m.source) as metering_source,
+        sum(m.record_count) as metering_records
+    from (
+        select
+            source, sum(record_count) as billing_records, min(first_day) as first_day, max(last_day) as last_day
+        from source_meters
+        where role = 'billing'
+        group by source
+    ) b
+    left anti join joined_sources n on n.source = b.source
+    join (select source, meter, record_count from source_meters where role = 'metering') m on true
+    left join (select source, meter from source_meters where role = 'billing') s
+        on s.source = b.source and s.meter = m.meter
+    left join (select distinct metering_source from joined_sources) e on e.metering_source = m.source
+    where e.metering_source is null or s.meter is not null
+    group by b.source, b.billing_records, b.first_day, b.last_day
+),
+
 differing as (
     select
         source, entity_type, entity_id, meter, metering_source, unit, item_id, subscription_id, customer_id,
@@ -277,3 +323,26 @@ from differing
 where abs(billing_quantity - metering_quantity) > greatest(
     $absolute_tolerance, cast(cast($relative_tolerance as decimal(9, 6)) * abs(metering_quantity) as decimal(38, 12))
 )
+union all
+select
+    source,
+    'export' as entity_type,
+    'entity_links' as entity_id,
+    cast(null as varchar) as customer_id,
+    cast(null as varchar) as subscription_id,
+    cast(null as varchar) as item_id,
+    cast(null as varchar) as meter,
+    arrow_cast(first_day, 'Timestamp(Microsecond, Some("UTC"))') as period_start,
+    arrow_cast(last_day + interval '1 day', 'Timestamp(Microsecond, Some("UTC"))') as period_end,
+    cast(null as decimal(38, 12)) as expected,
+    cast(null as decimal(38, 12)) as actual,
+    cast(null as varchar) as unit,
+    'not_linked' as reason,
+    'integration' as root_cause,
+    metering_source,
+    cast(null as bigint) as day_count,
+    first_day,
+    last_day,
+    metering_records,
+    billing_records
+from unjoined_sources

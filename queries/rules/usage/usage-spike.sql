@@ -3,7 +3,7 @@
 -- baseline. Noise: the counting noise of the baseline plus the item's own relative scatter (usage_levels), which is
 -- measured from zero and therefore widens while an item grows. Items with irregular days are compared with their other
 -- active days instead. Days are numbered from 1970-01-01 (UTC).
--- Usage that stopped is the finding of zero-usage: a day without usage counts here only once usage has come back.
+-- A day without usage is the finding of usage-gap, usage that stopped that of zero-usage.
 -- What many items of a meter do on one day is systemic-shift's, or source-coverage's where records are lost; a lasting
 -- factor between units is unit-slip's.
 -- Double precision serves the statistics alone; quantities stay exact.
@@ -27,7 +27,8 @@ candidates as (
     and d.day <= b.last_day
     and abs(cast(d.quantity - d.baseline as double))
       >= cast($min_change as double) * greatest(cast(d.baseline as double), cast(1 as double))
-    and (d.quantity > 0 or d.last_age < d.age)
+    -- A day without any usage is usage-gap's once usage is back, and zero-usage's while it is not.
+    and d.quantity > 0
     -- A level that falls, such as storage, is not usage that was lost; a counter that falls is counter-reset's.
     and not (d.is_level and d.quantity < d.baseline)
 ),
@@ -149,16 +150,19 @@ peer_quantities as (
     p.series,
     p.meter,
     p.day,
+    strpos($holidays, to_char(cast(p.peer_day as date), '%m-%d')) > 0 as is_holiday,
     h.weeks[1 + (h.last_day - p.peer_day) % 7][1 + (h.last_day - p.peer_day) / 7] as peer_quantity,
     array_sort(
       array_remove_all(h.weeks[1 + (h.last_day - p.peer_day) % 7], cast(0 as decimal(38, 12)))
     ) as same_weekdays
   from peer_days as p
   join usage_history as h on h.source = p.source and h.series = p.series and h.meter = p.meter
-  where h.last_day - p.peer_day <= least(h.first_age, 97)
+  -- The first day of a series is a part of a day.
+  where h.last_day - p.peer_day < least(h.first_age, 98)
 ),
 
--- A peer that is a Sunday is no measure for a Monday: each is taken relative to its own weekday.
+-- A peer that is a Sunday is no measure for a Monday: each is taken relative to its own weekday. A
+-- public holiday is none for a working day.
 peers as (
   select
     source as peer_source,
@@ -166,16 +170,16 @@ peers as (
     meter as peer_meter,
     day as peer_of,
     count(*) as peer_days,
-    max(peer_quantity) as peer_largest,
-    min(peer_quantity) as peer_smallest,
+    max(peer_quantity) filter (where not is_holiday) as peer_largest,
+    min(peer_quantity) filter (where not is_holiday) as peer_smallest,
     max(
       cast(peer_quantity as double)
       / cast(same_weekdays[(cast(cardinality(same_weekdays) as bigint) + 1) / 2] as double)
-    ) as peer_highest,
+    ) filter (where not is_holiday) as peer_highest,
     min(
       cast(peer_quantity as double)
       / cast(same_weekdays[(cast(cardinality(same_weekdays) as bigint) + 1) / 2] as double)
-    ) as peer_lowest
+    ) filter (where not is_holiday) as peer_lowest
   from peer_quantities
   group by source, series, meter, day
 ),
@@ -274,6 +278,56 @@ named as (
       when ratio between 1073741824 * 0.98 and 1073741824 * 1.02 then 1073741824
     end as factor
   from worst
+),
+
+-- How many records the day has, beside the usual number where that hardly varies.
+record_days as (
+  select
+    source as record_source,
+    case when item_id is not null then concat('i:', item_id) else usage_key end as record_series,
+    meter as record_meter,
+    cast(usage_date as int) as record_day,
+    cast(sum(record_count) as double) as day_records,
+    cast(max(quantity_max) as double) / cast(sum(cast(quantity_sum as decimal(76, 12))) as double) as largest_share
+  from item_usage
+  where usage_date >= cast($window_start as date) and usage_date < cast($window_end as date)
+  group by source, case when item_id is not null then concat('i:', item_id) else usage_key end, meter, usage_date
+  having sum(cast(quantity_sum as decimal(76, 12))) > 0
+),
+
+steady as (
+  select
+    source as steady_source, series as steady_series, meter as steady_meter,
+    cast(records as double) / cast(used_days as double) as usual_records
+  from usage_history
+  where records > 0
+    and used_days >= 14
+    and record_squares / cast(used_days as double) - power(cast(records as double) / cast(used_days as double), 2)
+      <= 0.3 * cast(records as double) / cast(used_days as double)
+),
+
+-- A sender that sends a steady number of records and sends clearly fewer has lost some. One that sends as many, each
+-- larger by much the same, day after day, is being used more: no single record and no repeat made the rise.
+judged_records as (
+  select
+    n.source, n.series, n.meter, n.item_id, n.day, n.quantity, n.usual, n.baseline_weeks, n.is_irregular, n.scatter,
+    n.score, n.reason, n.price_id, n.subscription_id, n.customer_id, n.unit, n.peer_days, n.peer_largest,
+    n.peer_smallest, n.currency, n.impact, n.unusual_days, n.factor, d.day_records, s.usual_records,
+    coalesce(n.reason = 'down' and d.day_records <= 0.7 * s.usual_records, false) as has_fewer_records,
+    coalesce(
+      n.reason = 'up'
+        and n.factor is null
+        and n.unusual_days >= 2
+        and cast(n.quantity as double) < 10 * cast(n.usual as double)
+        and d.day_records between 0.8 * s.usual_records and 1.2 * s.usual_records
+        and s.usual_records >= 2
+        and d.largest_share <= 2 / s.usual_records,
+      false
+    ) as is_larger_use
+  from named as n
+  left join record_days as d
+    on d.record_source = n.source and d.record_series = n.series and d.record_meter = n.meter and d.record_day = n.day
+  left join steady as s on s.steady_source = n.source and s.steady_series = n.series and s.steady_meter = n.meter
 )
 
 select
@@ -295,8 +349,18 @@ select
   quantity as actual,
   unit,
   reason,
-  case when factor is not null then 'unit_factor' when reason = 'up' then 'spike' else 'drop' end as explanation,
-  case when factor is not null then 'data_quality' else 'unknown' end as root_cause,
+  case
+    when factor is not null then 'unit_factor'
+    when is_larger_use then 'larger_use'
+    when reason = 'up' then 'spike'
+    else 'drop'
+  end as explanation,
+  case
+    when factor is not null then 'data_quality'
+    when has_fewer_records then 'integration'
+    else 'unknown'
+  end as root_cause,
+  case when not is_larger_use then 'medium' end as severity,
   round(score, 2) as score,
   round(scatter, 4) as scatter,
   is_irregular,
@@ -306,6 +370,8 @@ select
   peer_largest,
   peer_smallest,
   cast(factor as bigint) as factor,
+  cast(day_records as bigint) as day_records,
+  round(usual_records, 2) as usual_records,
   impact,
   currency as impact_currency
-from named
+from judged_records

@@ -1,6 +1,7 @@
 -- Items in effect that used their meter regularly and have stopped: no usage on any of the last full days.
 -- Regular: usage on enough of the days before the stop. Stopped: longer than the item has ever paused in that time,
 -- several times its usual distance between usage days, and not less than the given number of days.
+-- Where the stop is part of a meter's fall (silent_meters) that goes on, meter-silent tells it once for all items.
 -- Days are numbered from 1970-01-01 (UTC).
 with day_bounds as (
   select
@@ -88,6 +89,25 @@ stopped as (
     and cast(b.last_day - h.last_used_day as double) >= cast($distance_factor as double) * h.usual_distance
 ),
 
+silent_days as (
+  select source as silent_source, meter as silent_meter, day as silent_day from silent_meters
+),
+
+-- Items that broke off when the meter did, by their own rhythm, and of which the meter is still short.
+fallen as (
+  select distinct s.source as fallen_source, s.item_id as fallen_item_id, s.meter as fallen_meter
+  from stopped as s
+  join silent_days as a
+    on a.silent_source = s.source
+    and a.silent_meter = s.meter
+    and a.silent_day > s.last_used_day
+    and a.silent_day <= s.last_used_day + s.longest_distance
+  join silent_days as b
+    on b.silent_source = s.source
+    and b.silent_meter = s.meter
+    and b.silent_day = s.last_day
+),
+
 -- A meter on which nobody has any usage since is one break upstream, not many customers that left.
 meter_days as (
   select source, meter, max(day) as meter_last_day, count(distinct item_id) as meter_items
@@ -100,9 +120,11 @@ judged as (
     s.source, s.item_id, s.meter, s.subscription_id, s.customer_id, s.price_id, s.unit, s.aggregation,
     s.subscription_status, s.last_used_day, s.used_days, s.usual_quantity, s.longest_distance, s.last_day,
     s.silent_days, m.meter_items,
-    m.meter_last_day <= s.last_day - $silent_days and m.meter_items > 1 as is_meter_silent
+    m.meter_last_day <= s.last_day - $silent_days as is_meter_silent
   from stopped as s
   join meter_days as m on m.source = s.source and m.meter = s.meter
+  left anti join fallen as f
+    on f.fallen_source = s.source and f.fallen_item_id = s.item_id and f.fallen_meter = s.meter
 )
 
 select
@@ -122,7 +144,8 @@ select
   unit,
   'usage_stopped' as reason,
   case when is_meter_silent then 'meter_silent' else 'item_silent' end as explanation,
-  case when is_meter_silent then 'integration' else 'unknown' end as root_cause,
+  -- Several customers do not stop at once. Of a single one nobody can tell whether it left or the meter broke.
+  case when is_meter_silent and meter_items > 1 then 'integration' else 'unknown' end as root_cause,
   cast(last_used_day as date) as last_used_date,
   cast(silent_days as bigint) as days_without_usage,
   cast(used_days as bigint) as days_with_usage,

@@ -22,7 +22,7 @@ name = "acme-zuora"
 kind = "files"
 platform = "zuora"
 path = "exports"
-without = ["meters"]
+without = ["meters", "usage_records.recorded_at"]
 
 [[sources]]
 name = "product-events"
@@ -74,7 +74,7 @@ fn a_full_file_is_understood() {
         (Role::Billing, "zuora")
     );
     assert_eq!(zuora.path.as_str(), "file:///etc/acme/exports/");
-    assert_eq!(zuora.without, ["meters"]);
+    assert_eq!(zuora.without, ["meters", "usage_records.recorded_at"]);
     assert_eq!(
         (events.role, events.platform.as_str()),
         (Role::Metering, "files")

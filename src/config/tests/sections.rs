@@ -31,6 +31,15 @@ fn sources_are_checked() {
         "trueup.toml:5: `sources.without` cannot be `price`; did you mean `prices`?",
     );
     refused(
+        &source("kind = 'files'\nwithout = ['price.unit_price']"),
+        "trueup.toml:5: `sources.without` cannot be `price`; did you mean `prices`?",
+    );
+    refused(
+        &source("kind = 'files'\nwithout = ['usage_records.recorded']"),
+        "trueup.toml:5: `sources.without` names `usage_records.recorded`, \
+         and usage_records has no such column; did you mean `recorded_at`?",
+    );
+    refused(
         &source("kind = 'files'\nwithout = ['prices']\ntables.prices.files = '*.csv'"),
         "trueup.toml:5: `sources.without` names `prices`, \
          which the same source maps in [sources.tables.prices]",

@@ -96,9 +96,17 @@ fn an_increment_goes_before_the_scale() {
     check(&price, "1.02", "1");
     check(&price, "1.025", "1.05");
     check(&price, "1.07", "1.05");
-    let wrong = Price {
-        rounding_increment: some("0"),
-        ..price
-    };
-    assert!(matches!(refused(&wrong, "1"), RatingError::Range { .. }));
+    for increment in ["0", "-0.05"] {
+        let wrong = Price {
+            rounding_increment: some(increment),
+            ..price.clone()
+        };
+        let error = refused(&wrong, "1");
+        let told = RatingError::Rounding {
+            column: "rounding_increment",
+            value: d(increment),
+        };
+        assert_eq!(error, told);
+        assert!(error.is_unrateable());
+    }
 }

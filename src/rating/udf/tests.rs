@@ -110,6 +110,28 @@ async fn errors_name_the_row_and_the_price() {
 }
 
 #[tokio::test]
+async fn a_price_that_cannot_be_rounded_has_no_amount_and_stops_no_other() {
+    let price = "named_struct('charge_model', 'per_unit', 'unit_price', 0.111, \
+                 'rounding_increment', i, 'rounding_scale', s)";
+    let sql = format!(
+        "select rate({price}, 10), rate_tiers({price}, 10) is null from (values (0.05, 2), \
+         (0, 2), (-0.05, 2), (null, -13), (null, 2)) as t(i, s)"
+    );
+    let rows: Vec<String> = run(&sql).await.unwrap();
+    let rows: Vec<String> = rows.iter().map(|row| row.replace(' ', "")).collect();
+    assert_eq!(
+        rows,
+        [
+            "1.100000000000|false",
+            "|true",
+            "|true",
+            "|true",
+            "1.110000000000|false"
+        ]
+    );
+}
+
+#[tokio::test]
 async fn floats_are_refused() {
     let error = failure(&format!("select rate({PRICE}, cast(1 as double))")).await;
     assert!(error.contains("float"), "{error}");

@@ -179,7 +179,6 @@ fn used_params(body: &[TokenWithSpan]) -> Vec<(String, Option<usize>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::lint;
     use crate::rules::metadata::tests::sample;
 
     fn problems(sql: &str) -> Vec<Problem> {
@@ -251,7 +250,10 @@ mod tests {
 
         let mut rule = sample();
         rule.sql = "select source from invoice_lines".to_owned();
-        let found: Vec<String> = lint(&rule).iter().map(ToString::to_string).collect();
+        let found: Vec<String> = query_of_rule(&rule)
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         assert_eq!(
             found,
             ["queries/rules/rating/odd-price.toml: `params.tolerance`: \

@@ -33,8 +33,18 @@ outcome = "No finding"
 
 pub(in crate::rules) const SLT: &str = "\
 # case: fires — a difference
+statement ok
+insert into invoice_lines (source, line_id, amount) values ('billing', 'l1', 1)
+
+query T
+select entity_id from findings
+----
+l1
 
 # case: quiet — the difference is inside the tolerance
+query T
+select entity_id from findings where entity_id <> 'l1'
+----
 ";
 
 fn read_text(text: &str) -> Result<Rule, Vec<RuleError>> {
@@ -123,6 +133,32 @@ fn all_wrong_values_are_reported_at_once() {
     assert!(
         found[3].contains(":16: `params.tolerance`: `0.01` is not a decimal"),
         "{found:?}"
+    );
+}
+
+#[test]
+fn what_is_needed_is_a_column_of_what_is_read() {
+    let with = |need: &str| {
+        let both = format!("needs = [\"{need}\"]\nseverity =");
+        TOML.replace("severity =", &both)
+    };
+    assert!(sample().needs.is_empty());
+    let rule = read_text(&with("invoice_lines.price_id|invoice_lines.item_id")).unwrap();
+    let needs: Vec<String> = rule.needs.iter().map(ToString::to_string).collect();
+    assert_eq!(needs, ["invoice_lines.price_id|invoice_lines.item_id"]);
+    assert_eq!(
+        messages(&with("invoice_lines.price")),
+        [
+            "queries/rules/rating/odd-price.toml:7: `needs`: unknown column \
+          `invoice_lines.price`; did you mean `invoice_lines.price_id`?"
+        ]
+    );
+    assert_eq!(
+        messages(&with("prices.meter")),
+        [
+            "queries/rules/rating/odd-price.toml:7: `needs`: `prices.meter` is not a column of a \
+          table that `reads` names"
+        ]
     );
 }
 

@@ -31,7 +31,7 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault::new(
         "credit-charged",
         "E10",
-        "integration",
+        "manual",
         &["credit-overapplied"],
         &["wrong_sign"],
         plain,

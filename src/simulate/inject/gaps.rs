@@ -21,7 +21,8 @@ pub(super) const FAULTS: &[Fault] = &[
         linked,
         lost_events,
     )
-    .seen_by(&["usage-drift", "usage-gap"]),
+    .seen_by(&["usage-drift", "usage-gap"])
+    .apart(),
     Fault {
         effects: &["hour-gap", "usage-drift", "usage-gap"],
         scope: Scope::Niche,
@@ -38,7 +39,7 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault::new(
         "export-cursor-gap",
         "A6",
-        "integration",
+        "engine_defect",
         &["hour-gap"],
         &[],
         sensitive,
@@ -49,7 +50,8 @@ pub(super) const FAULTS: &[Fault] = &[
         "systemic-shift",
         "usage-drift",
         "usage-spike",
-    ]),
+    ])
+    .apart(),
     Fault::new(
         "missing-days",
         "A7",
@@ -59,7 +61,8 @@ pub(super) const FAULTS: &[Fault] = &[
         summed,
         missing_days,
     )
-    .seen_by(&["usage-drift", "zero-usage"]),
+    .seen_by(&["usage-drift", "zero-usage"])
+    .apart(),
     Fault {
         effects: &[
             "source-coverage",
@@ -88,10 +91,11 @@ pub(super) const FAULTS: &[Fault] = &[
         sensitive,
         rejected_events,
     )
-    .seen_by(&["usage-drift", "usage-gap"]),
+    .seen_by(&["usage-drift", "usage-gap"])
+    .apart(),
     Fault::new(
         "stuck-events",
-        "A9",
+        "A19",
         "engine_defect",
         &["stuck-usage"],
         &[],
@@ -135,9 +139,9 @@ fn drop_records(
 }
 
 /// Part of five days never reached the biller.
-fn lost_events(world: &World, case: &mut Case, _: &mut Dice) -> Option<Harm> {
+fn lost_events(world: &World, case: &mut Case, dice: &mut Dice) -> Option<Harm> {
     let spot = Spot::of(case)?;
-    let from = spot.midnight(case, 10);
+    let from = spot.midnight(case, dice.between(6, 20));
     drop_records(world, case, spot.item, (from, from + 5 * DAY), |record| {
         record.serial % 2 == 1
     })
@@ -183,9 +187,9 @@ fn meter_silent(world: &World, case: &mut Case, _: &mut Dice) -> Option<Harm> {
 }
 
 /// Records that the platform refused four days long, and that nobody repaired.
-fn rejected_events(world: &World, case: &mut Case, _: &mut Dice) -> Option<Harm> {
+fn rejected_events(world: &World, case: &mut Case, dice: &mut Dice) -> Option<Harm> {
     let spot = Spot::of(case)?;
-    let from = spot.midnight(case, 9);
+    let from = spot.midnight(case, dice.between(6, 20));
     let span = from..from + 4 * DAY;
     let refused = within(case, spot.item, span.start, span.end);
     let harm = usage_harm(case, spot.item, &refused, (total(&refused), 0))?;
@@ -200,9 +204,9 @@ fn rejected_events(world: &World, case: &mut Case, _: &mut Dice) -> Option<Harm>
 }
 
 /// Three days that the platform took in and never worked on; their invoice is final without them.
-fn stuck_events(world: &World, case: &mut Case, _: &mut Dice) -> Option<Harm> {
+fn stuck_events(world: &World, case: &mut Case, dice: &mut Dice) -> Option<Harm> {
     let spot = Spot::of_final(case)?;
-    let from = spot.midnight(case, 7);
+    let from = spot.midnight(case, dice.between(5, 20));
     let span = from..from + 3 * DAY;
     let stuck = within(case, spot.item, span.start, span.end);
     let mut harm = usage_harm(case, spot.item, &stuck, (total(&stuck), 0))?;

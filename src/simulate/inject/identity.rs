@@ -25,9 +25,18 @@ pub(super) const FAULTS: &[Fault] = &[
         "B2",
         "configuration",
         &["unbilled-usage"],
-        &["billed_before"],
+        &["never_billed"],
         sensitive,
         used_not_billed,
+    ),
+    Fault::new(
+        "usage-charge-dropped",
+        "E4",
+        "configuration",
+        &["missing-expected-charge", "unbilled-usage"],
+        &["billed_before"],
+        sensitive,
+        usage_charge_dropped,
     ),
     Fault::new(
         "billed-without-usage",
@@ -42,9 +51,9 @@ pub(super) const FAULTS: &[Fault] = &[
 ];
 
 /// Records of a tenant that the platform has never heard of.
-fn orphan_usage(_: &World, case: &mut Case, _: &mut Dice) -> Option<Harm> {
+fn orphan_usage(_: &World, case: &mut Case, dice: &mut Dice) -> Option<Harm> {
     let spot = Spot::of(case)?;
-    let from = spot.midnight(case, 14);
+    let from = spot.midnight(case, dice.between(6, 20));
     let mut stray = within(case, spot.item, from, from + 3 * DAY);
     let owner = Arc::new(Owner {
         customer: Some(format!("{}-x", case.profile.customer)),
@@ -64,9 +73,23 @@ fn orphan_usage(_: &World, case: &mut Case, _: &mut Dice) -> Option<Harm> {
     Some(harm)
 }
 
-/// The last invoice lacks the line.
-fn used_not_billed(_: &World, case: &mut Case, _: &mut Dice) -> Option<Harm> {
+/// A charge that came to the subscription with the last period, and that no invoice knows.
+fn used_not_billed(world: &World, case: &mut Case, _: &mut Dice) -> Option<Harm> {
     let spot = Spot::of(case)?;
+    case.profile.items[spot.item].from = spot.line(case).start;
+    case.adjustments.clear();
+    case.use_again(world);
+    let spot = Spot::of(case)?;
+    drop_line(case, spot)
+}
+
+/// The last invoice lacks a line that every one before it has.
+fn usage_charge_dropped(_: &World, case: &mut Case, _: &mut Dice) -> Option<Harm> {
+    let spot = Spot::of(case)?;
+    drop_line(case, spot)
+}
+
+fn drop_line(case: &mut Case, spot: Spot) -> Option<Harm> {
     let invoice = &mut case.invoices[spot.invoice];
     let line = invoice.lines.remove(spot.line);
     invoice.close(&case.profile);

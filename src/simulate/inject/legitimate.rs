@@ -18,7 +18,8 @@ pub(super) const FAULTS: &[Fault] = &[
         &[],
         summed,
         month_end_batch,
-    ),
+    )
+    .apart(),
     Fault::new(
         "growth-ramp",
         "G3",
@@ -27,7 +28,8 @@ pub(super) const FAULTS: &[Fault] = &[
         &[],
         summed,
         growth_ramp,
-    ),
+    )
+    .apart(),
 ];
 
 fn month_end_batch(world: &World, case: &mut Case, _: &mut Dice) -> Option<Harm> {

@@ -4,7 +4,8 @@
 //!  usage · quantity · gaps · restated     what is metered
 //!  identity · owner · life                whose it is, and since when
 //!  rating · terms · rounding · catalogue  what it costs
-//!  period · invoice · credit · run        how it is billed        one table of faults each
+//!  period · invoice · credit · run        how it is billed
+//!  drift                                  how it is sent          one table of faults each
 //!        └─► spot.rs: where in a subscription it is done
 //! ```
 //! An injector tells what it did and what would be right; where it cannot do its harm it changes
@@ -12,6 +13,7 @@
 
 mod catalogue;
 mod credit;
+mod drift;
 mod gaps;
 mod identity;
 mod invoice;
@@ -29,11 +31,12 @@ mod terms;
 mod usage;
 
 use super::fault::Fault;
+pub(super) use drift::drifted;
 pub(super) use run::failed_run;
 pub(super) use spot::main_price;
 
 /// The faults of each stage.
-pub(super) static TABLES: [&[Fault]; 16] = [
+pub(super) static TABLES: [&[Fault]; 17] = [
     usage::FAULTS,
     quantity::FAULTS,
     gaps::FAULTS,
@@ -50,4 +53,5 @@ pub(super) static TABLES: [&[Fault]; 16] = [
     credit::FAULTS,
     legitimate::FAULTS,
     run::FAULTS,
+    drift::FAULTS,
 ];

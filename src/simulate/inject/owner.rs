@@ -23,7 +23,8 @@ pub(super) const FAULTS: &[Fault] = &[
         sensitive,
         misattributed,
     )
-    .seen_by(&["usage-drift", "usage-gap", "usage-spike"]),
+    .seen_by(&["usage-drift", "usage-gap", "usage-spike"])
+    .apart(),
     Fault::new(
         "test-customer-billed",
         "B8",

@@ -21,7 +21,8 @@ pub(super) const FAULTS: &[Fault] = &[
         summed,
         unit_factor,
     )
-    .seen_by(&["impossible-usage", "usage-drift"]),
+    .seen_by(&["impossible-usage", "usage-drift"])
+    .apart(),
     Fault::new(
         "unit-factor-billed",
         "A14",
@@ -44,17 +45,12 @@ pub(super) const FAULTS: &[Fault] = &[
         "double-bucket",
         "A16",
         "configuration",
-        &["quantity-mismatch"],
-        &[],
+        &["double-bucket", "quantity-mismatch"],
+        &["filters_overlap"],
         sensitive,
         double_bucket,
     )
-    .seen_by(&[
-        "double-bucket",
-        "duplicate-line",
-        "period-overlap",
-        "tier-miscalculation",
-    ]),
+    .seen_by(&["duplicate-line", "period-overlap", "tier-miscalculation"]),
     Fault::new(
         "same-usage-two-meters",
         "A16",

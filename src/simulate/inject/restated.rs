@@ -34,10 +34,10 @@ pub(super) const FAULTS: &[Fault] = &[
 ];
 
 /// Six days after the invoice was final, one of its days says twice as much.
-fn restated_day(world: &World, case: &mut Case, _: &mut Dice) -> Option<Harm> {
+fn restated_day(world: &World, case: &mut Case, dice: &mut Dice) -> Option<Harm> {
     let spot = Spot::of_final(case)?;
     let restated = spot.invoice(case).finalized? + 6 * DAY;
-    let from = spot.midnight(case, 12);
+    let from = spot.midnight(case, dice.between(6, 22));
     let day = from..from + DAY;
     let touched = within(case, spot.item, day.start, day.end);
     let mut harm = usage_harm(case, spot.item, &touched, (0, 0))?;
@@ -56,10 +56,10 @@ fn restated_day(world: &World, case: &mut Case, _: &mut Dice) -> Option<Harm> {
 }
 
 /// Four days of an invoiced period come in once more, as new records.
-fn restored_backfill(_: &World, case: &mut Case, _: &mut Dice) -> Option<Harm> {
+fn restored_backfill(_: &World, case: &mut Case, dice: &mut Dice) -> Option<Harm> {
     let spot = Spot::of_final(case)?;
     let restored = spot.invoice(case).finalized? + 20 * DAY;
-    let from = spot.midnight(case, 9);
+    let from = spot.midnight(case, dice.between(5, 20));
     let mut copies = within(case, spot.item, from, from + 4 * DAY);
     for copy in &mut copies {
         (copy.id_mark, copy.key_mark) = ("b", "b");

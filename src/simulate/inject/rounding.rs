@@ -43,7 +43,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "currency-mismatch",
         "C17",
         "configuration",
-        &["currency-mismatch", "invoice-total"],
+        &["currency-mismatch"],
         &["other_currency"],
         sensitive,
         currency_mismatch,

@@ -1,15 +1,16 @@
 //! The right price with one of its terms misread: a bound, an allowance, a least or greatest amount,
-//! a unit; or the price of another plan.
+//! a unit, the end of a discount; or the price of another plan.
 
 use super::rating::{bill_by, priced};
-use super::spot::{Spot, has_alternate, main_price, plain, sensitive};
+use super::spot::{Spot, has_alternate, main_price, plain, sensitive, settled};
 use crate::simulate::case::Case;
 use crate::simulate::catalogue::{Model, Price, Terms};
 use crate::simulate::fault::{Fault, Harm};
-use crate::simulate::invoice::Kind;
+use crate::simulate::invoice::{Kind, Line};
 use crate::simulate::money::ONE;
 use crate::simulate::profile::Profile;
 use crate::simulate::random::Dice;
+use crate::simulate::time::DAY;
 use crate::simulate::world::World;
 
 pub(super) const FAULTS: &[Fault] = &[
@@ -30,6 +31,15 @@ pub(super) const FAULTS: &[Fault] = &[
         &["price_of_other_plan"],
         has_alternate,
         price_of_other_plan,
+    ),
+    Fault::new(
+        "discount-after-end",
+        "C8",
+        "configuration",
+        &["discount-expired"],
+        &["discount_expired"],
+        has_discount,
+        discount_after_end,
     ),
     Fault::new(
         "included-units-ignored",
@@ -136,6 +146,32 @@ fn price_of_other_plan(world: &World, case: &mut Case, _: &mut Dice) -> Option<H
     let other = spot.price(world, case).alternate?;
     let terms = world.catalogue.prices[other].terms_at(at)?;
     bill_by(case, spot, terms)
+}
+
+fn has_discount(world: &World, profile: &Profile) -> bool {
+    settled(world, profile) && profile.discount.is_some()
+}
+
+/// It ended within the period before the last, and the last invoice gives it all the same.
+fn discount_after_end(world: &World, case: &mut Case, dice: &mut Dice) -> Option<Harm> {
+    let before = case.invoices.len().checked_sub(2)?;
+    let is_discount = |line: &&Line| line.kind == Kind::Discount;
+    case.invoices.last()?.lines.iter().find(is_discount)?;
+    let day = case.invoices[before].period.full_start / DAY + dice.between(5, 20);
+    case.profile.discount_end = Some(day * DAY);
+    case.bill_again(world);
+    let invoice = case.invoices.last()?;
+    let line = invoice.lines.iter().find(is_discount)?;
+    Some(Harm {
+        records: vec![
+            ("invoice_line", line.id.clone()),
+            ("invoice", invoice.id.clone()),
+        ],
+        expected: Some(0),
+        actual: Some(line.amount),
+        is_money: true,
+        visible: invoice.created,
+    })
 }
 
 fn has_included(world: &World, profile: &Profile) -> bool {

@@ -38,7 +38,8 @@ pub(super) const FAULTS: &[Fault] = &[
         sensitive,
         duplicate_events_new_key,
     )
-    .seen_by(&["usage-drift", "usage-spike"]),
+    .seen_by(&["usage-drift", "usage-spike"])
+    .apart(),
     Fault::new(
         "late-events",
         "A10",
@@ -57,7 +58,8 @@ pub(super) const FAULTS: &[Fault] = &[
         sensitive,
         future_dated,
     )
-    .seen_by(&["usage-gap", "usage-drift"]),
+    .seen_by(&["usage-gap", "usage-drift"])
+    .apart(),
     Fault::new(
         "epoch-dated-events",
         "A11",
@@ -67,7 +69,8 @@ pub(super) const FAULTS: &[Fault] = &[
         sensitive,
         epoch_dated,
     )
-    .seen_by(&["usage-gap", "usage-drift"]),
+    .seen_by(&["usage-gap", "usage-drift"])
+    .apart(),
     Fault::new(
         "impossible-value",
         "A12",
@@ -77,7 +80,8 @@ pub(super) const FAULTS: &[Fault] = &[
         summed,
         impossible_value,
     )
-    .seen_by(&["usage-drift", "unit-slip"]),
+    .seen_by(&["usage-drift", "unit-slip"])
+    .apart(),
     Fault::new(
         "negative-usage",
         "A13",
@@ -87,23 +91,24 @@ pub(super) const FAULTS: &[Fault] = &[
         sensitive,
         negative_usage,
     )
-    .seen_by(&["counter-reset", "usage-drift"]),
+    .seen_by(&["counter-reset", "usage-drift"])
+    .apart(),
 ];
 
 /// The records of some days of the last closed period, once more.
-fn repeats(case: &Case, spot: Spot, days: i64) -> Vec<Usage> {
-    let from = spot.midnight(case, 6);
+fn repeats(case: &Case, spot: Spot, days: i64, dice: &mut Dice) -> Vec<Usage> {
+    let from = spot.midnight(case, dice.between(5, 20));
     within(case, spot.item, from, from + days * DAY)
 }
 
-fn duplicate_events(_: &World, case: &mut Case, _: &mut Dice) -> Option<Harm> {
+fn duplicate_events(_: &World, case: &mut Case, dice: &mut Dice) -> Option<Harm> {
     let spot = Spot::of(case)?;
-    send_again(case, spot, 2)
+    send_again(case, spot, 2, dice)
 }
 
 /// The same records under the same keys; the biller counts each once.
-fn send_again(case: &mut Case, spot: Spot, days: i64) -> Option<Harm> {
-    let mut copies = repeats(case, spot, days);
+fn send_again(case: &mut Case, spot: Spot, days: i64, dice: &mut Dice) -> Option<Harm> {
+    let mut copies = repeats(case, spot, days, dice);
     for copy in &mut copies {
         copy.id_mark = "r";
         copy.recorded += 41 * SECOND;
@@ -115,10 +120,10 @@ fn send_again(case: &mut Case, spot: Spot, days: i64) -> Option<Harm> {
     Some(harm)
 }
 
-fn duplicate_events_billed(world: &World, case: &mut Case, _: &mut Dice) -> Option<Harm> {
+fn duplicate_events_billed(world: &World, case: &mut Case, dice: &mut Dice) -> Option<Harm> {
     let spot = Spot::of(case)?;
     let before = case.usage[spot.item].clone();
-    let again = send_again(case, spot, 6)?;
+    let again = send_again(case, spot, 6, dice)?;
     let counts = |record: &Usage| record.status == Status::Processed;
     let quantity = spot.quantity(world, case, counts)?;
     match spot.set_quantity(world, case, quantity) {
@@ -134,10 +139,10 @@ fn duplicate_events_billed(world: &World, case: &mut Case, _: &mut Dice) -> Opti
 }
 
 /// Every emission has a fresh key, so nobody can tell it from new usage.
-fn duplicate_events_new_key(world: &World, case: &mut Case, _: &mut Dice) -> Option<Harm> {
+fn duplicate_events_new_key(world: &World, case: &mut Case, dice: &mut Dice) -> Option<Harm> {
     let spot = Spot::of(case)?;
     let before = spot.line(case).amount;
-    let mut copies = repeats(case, spot, 4);
+    let mut copies = repeats(case, spot, 4, dice);
     for copy in &mut copies {
         (copy.id_mark, copy.key_mark) = ("n", "n");
         copy.recorded += 2 * SECOND;
@@ -179,17 +184,19 @@ fn late_events(world: &World, case: &mut Case, _: &mut Dice) -> Option<Harm> {
 
 fn future_dated(world: &World, case: &mut Case, dice: &mut Dice) -> Option<Harm> {
     let days = dice.between(20, 60);
-    misdate(world, case, |record| record.at += (40 + days) * DAY)
+    let day = dice.between(6, 22);
+    misdate(world, case, day, |record| record.at += (40 + days) * DAY)
 }
 
-fn epoch_dated(world: &World, case: &mut Case, _: &mut Dice) -> Option<Harm> {
-    misdate(world, case, |record| record.at %= DAY)
+fn epoch_dated(world: &World, case: &mut Case, dice: &mut Dice) -> Option<Harm> {
+    let day = dice.between(6, 22);
+    misdate(world, case, day, |record| record.at %= DAY)
 }
 
 /// One day's records get another date, and are billed with neither.
-fn misdate(world: &World, case: &mut Case, date: impl Fn(&mut Usage)) -> Option<Harm> {
+fn misdate(world: &World, case: &mut Case, day: i64, date: impl Fn(&mut Usage)) -> Option<Harm> {
     let spot = Spot::of(case)?;
-    let from = spot.midnight(case, 11);
+    let from = spot.midnight(case, day);
     let moved = within(case, spot.item, from, from + DAY);
     let harm = usage_harm(case, spot.item, &moved, (total(&moved), 0))?;
     for record in &mut case.usage[spot.item] {

@@ -31,6 +31,31 @@ pub const WORLD_HEADINGS: [&str; 7] = [
 /// Headings of the table of rules.
 pub const RULE_HEADINGS: [&str; 4] = ["rule", "signals", "beside a fault", "elsewhere"];
 
+/// Rules that own no fault, and why a world has none for them.
+const UNTRIED: [(&str, &str, &str); 4] = [
+    (
+        "F2",
+        "stale-export",
+        "it compares exports of many days and their times; a world is exported once, by the run \
+         that judges it, so every table of it is fresh and none has a rhythm yet",
+    ),
+    (
+        "F1",
+        "bill-run-incomplete",
+        "it sees what skipped periods and failed runs leave behind, and is scored as their effect",
+    ),
+    (
+        "A13",
+        "counter-reset",
+        "meters of a world send what was used since the last record, never a running count",
+    ),
+    (
+        "A5",
+        "usage-drift",
+        "no fault is a slow leak over many weeks; what it sees of others is scored as their effect",
+    ),
+];
+
 /// Where the tables stand on a page.
 const BEGIN: &str = "<!-- scorecard: begin -->";
 const END: &str = "<!-- scorecard: end -->";
@@ -131,11 +156,14 @@ pub fn markdown(card: &Scorecard) -> String {
         .rules
         .iter()
         .filter(|rule| rule.beside + rule.elsewhere > 0);
+    let untried = UNTRIED.map(|(class, rule, why)| [class, rule, why].map(str::to_owned).to_vec());
     format!(
-        "## Faults\n\n{}\n## Worlds\n\n{}\n## Rules with false alarms\n\n{}",
+        "## Faults\n\n{}\n## Worlds\n\n{}\n## Rules with false alarms\n\n{}\n\
+         ## Rules without a fault of their own\n\n{}",
         lines(&FAULT_HEADINGS, faults),
         lines(&WORLD_HEADINGS, worlds),
         lines(&RULE_HEADINGS, alarming.map(rule_cells)),
+        lines(&["class", "rule", "why"], untried),
     )
 }
 

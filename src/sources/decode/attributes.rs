@@ -159,17 +159,32 @@ fn quoted(text: &str) -> String {
 }
 
 fn unknown_columns(batch: &RecordBatch, spec: &TableSpec) -> Result<Vec<Unknown>, ArrowError> {
-    let mut unknown = Vec::new();
-    for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
-        let name = field.name().as_str();
-        let ours = spec.reads(name)
-            || matches!(name, NAME | FILE_COLUMN | LINE_COLUMN)
-            || (name == "usage_date" && spec.schema.index_of(name).is_ok());
-        if !ours && array.null_count() < array.len() && array.data_type() != &DataType::Null {
-            unknown.push(Unknown::new(name, array)?);
-        }
-    }
-    Ok(unknown)
+    unknown(batch, spec)
+        .map(|(name, array)| Unknown::new(name, array))
+        .collect()
+}
+
+/// The names of the columns that the table does not have, where they have values.
+pub(super) fn unknown_names<'b>(
+    batch: &'b RecordBatch,
+    spec: &'b TableSpec,
+) -> impl Iterator<Item = &'b str> {
+    unknown(batch, spec).map(|(name, _)| name)
+}
+
+fn unknown<'b>(
+    batch: &'b RecordBatch,
+    spec: &'b TableSpec,
+) -> impl Iterator<Item = (&'b str, &'b ArrayRef)> {
+    let columns = batch.schema_ref().fields().iter().zip(batch.columns());
+    columns
+        .map(|(field, array)| (field.name().as_str(), array))
+        .filter(move |(name, array)| {
+            let ours = spec.reads(name)
+                || matches!(*name, NAME | FILE_COLUMN | LINE_COLUMN)
+                || (*name == "usage_date" && spec.schema.index_of(name).is_ok());
+            !ours && array.null_count() < array.len() && array.data_type() != &DataType::Null
+        })
 }
 
 /// A row as a JSON object, for the record of what was refused.

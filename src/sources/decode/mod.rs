@@ -9,6 +9,7 @@ mod cell;
 mod checks;
 mod column;
 mod marks;
+mod near;
 mod text;
 mod tiers;
 
@@ -26,6 +27,7 @@ use datafusion::arrow::record_batch::RecordBatch;
 use crate::sources::error::SourceError;
 use crate::sources::spec::{Decoded, Places, Reject, TableSpec};
 use marks::Marks;
+pub(super) use near::misspelt;
 
 /// Column of a raw batch that holds the path of the file.
 pub(super) const FILE_COLUMN: &str = "_file";
@@ -169,6 +171,7 @@ pub(super) fn decode(
             *column = filter(column.as_ref(), kept).map_err(|error| site.arrow(error))?;
         }
     }
+    let misspelt = misspelt(attributes::unknown_names(batch, spec), batch, spec);
     let batch = RecordBatch::try_new(Arc::clone(&spec.schema), columns)
         .map_err(|error| site.arrow(error))?;
     let rejects: Vec<Reject> = marks
@@ -189,6 +192,7 @@ pub(super) fn decode(
         places,
         rejects,
         rows_read: rows as u64,
+        misspelt,
     })
 }
 

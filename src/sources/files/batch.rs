@@ -2,6 +2,7 @@
 //!
 //! A batch closes at a number of rows or of bytes, whichever comes first: that bounds the memory.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, StringArray, StringBuilder};
@@ -23,6 +24,8 @@ pub(super) struct TextBatch {
     pub(super) lines: Vec<u64>,
     /// Lines that are no rows.
     pub(super) rejects: Vec<Reject>,
+    /// Names in the rows that are no columns of the batch, where they have values.
+    pub(super) others: BTreeSet<String>,
     raw: Vec<u8>,
     raw_ends: Vec<usize>,
 }
@@ -111,6 +114,7 @@ impl Gathering {
             batch,
             lines: self.lines,
             rejects: self.rejects,
+            others: BTreeSet::new(),
             raw: self.raw,
             raw_ends: self.raw_ends,
         })

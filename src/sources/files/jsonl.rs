@@ -61,6 +61,7 @@ impl JsonlFile {
         let mut batch = Gathering::new(width, rows_max);
         let mut text = Vec::new();
         let mut cells: Vec<Option<String>> = vec![None; width];
+        let mut others = BTreeSet::new();
         while !batch.is_full() {
             text.clear();
             let next = self.lines.append_next(&mut text);
@@ -73,7 +74,7 @@ impl JsonlFile {
             }
             match serde_json::from_slice::<Map<String, Value>>(raw) {
                 Ok(object) => {
-                    self.fill(object, &mut cells);
+                    self.fill(object, &mut cells, &mut others);
                     batch.push(line, raw, cells.iter().map(Option::as_deref));
                 }
                 Err(error) => {
@@ -85,16 +86,22 @@ impl JsonlFile {
         if batch.is_empty() {
             return Ok(None);
         }
-        let finished = batch
+        let mut finished = batch
             .finish(&self.schema)
             .map_err(|error| SourceError::Decode {
                 place: self.path.clone(),
                 source: Arc::new(error),
             })?;
+        finished.others = others;
         Ok(Some(finished))
     }
 
-    fn fill(&self, object: Map<String, Value>, cells: &mut [Option<String>]) {
+    fn fill(
+        &self,
+        object: Map<String, Value>,
+        cells: &mut [Option<String>],
+        names: &mut BTreeSet<String>,
+    ) {
         cells.fill(None);
         let mut others = Map::new();
         let mut given = Value::Null;
@@ -103,6 +110,9 @@ impl JsonlFile {
                 Some(at) if Some(*at) == self.attributes => given = value,
                 Some(at) => cells[*at] = as_text(value),
                 None => {
+                    if !value.is_null() && !names.contains(&key) {
+                        names.insert(key.clone());
+                    }
                     others.insert(key, value);
                 }
             }

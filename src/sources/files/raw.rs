@@ -2,6 +2,7 @@
 //!
 //! Nothing is interpreted here: CSV and JSON lines stay text, Parquet keeps its types.
 
+use std::collections::BTreeMap;
 use std::iter::repeat_n;
 use std::sync::Arc;
 
@@ -100,6 +101,7 @@ pub(super) fn read(
                     places: Places::Lines(lines),
                     rejects: Vec::new(),
                     rows_read,
+                    misspelt: BTreeMap::new(),
                 })?;
             }
         }
@@ -115,6 +117,7 @@ fn text_rows(text: TextBatch, path: &str, schema: &SchemaRef) -> Result<Decoded,
         places: Places::Lines(text.lines),
         rejects: text.rejects,
         rows_read,
+        misspelt: BTreeMap::new(),
     })
 }
 

@@ -15,7 +15,7 @@ use super::csv::CsvFile;
 use super::jsonl::{JsonlFile, OtherKeys};
 use super::open::{open, read_error, unpack};
 use super::parquet::ParquetFile;
-use crate::sources::decode::{Input, canonicalise_lines, decode};
+use crate::sources::decode::{Input, canonicalise_lines, decode, misspelt};
 use crate::sources::error::SourceError;
 use crate::sources::spec::{Compression, Decoded, Format, InputFile, Places, TableSpec};
 
@@ -152,6 +152,8 @@ fn decode_text(
         raw: &raw,
     };
     let mut decoded = decode(input, spec, name)?;
+    let others = text.others.iter().map(String::as_str);
+    decoded.misspelt.extend(misspelt(others, &text.batch, spec));
     decoded.rows_read += text.rejects.len() as u64;
     decoded.rejects.extend(text.rejects);
     Ok(decoded)

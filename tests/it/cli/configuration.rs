@@ -1,6 +1,6 @@
 //! The configuration from outside: mistakes are named by their place, and `init` writes what loads.
 
-use super::refused;
+use super::{DAY, refused};
 use crate::support::{EVENTS, World, assert_code, stderr, trueup};
 
 #[test]
@@ -48,17 +48,60 @@ fn mistakes_in_the_configuration_are_named_with_file_line_and_the_nearest_word()
         "{}",
         stderr(&missing)
     );
-    world.write(
-        "trueup.toml",
-        &format!("{EVENTS}[rules.override.negative-usage]\nparams = {{ allow = \"true\" }}\n"),
-    );
-    refused(
-        &world,
-        &["detect"],
-        &["rules.override.negative-usage.params.allow"],
-    );
     world.write("trueup.toml", "");
     refused(&world, &["run"], &["no source is configured"]);
+}
+
+#[test]
+fn overrides_and_suppressions_of_nothing_are_named_with_file_and_line() {
+    let world = World::new("");
+    let told = |more: &str, words: &str| {
+        world.write("trueup.toml", &format!("as_of = \"{DAY}\"\n\n{more}"));
+        for command in [&["detect"][..], &["rules", "list"]] {
+            refused(&world, command, &[&format!("trueup: trueup.toml:{words}")]);
+        }
+    };
+    told(
+        "[rules.override.negative-usage]\nparams = { allow = \"true\" }\n",
+        "4: `rules.override.negative-usage.params.allow`: unknown parameter `allow`",
+    );
+    told(
+        "[rules.override.negative-usage]\nparams.allow_corrections = \"maybe\"\n",
+        "4: `rules.override.negative-usage.params.allow_corrections`: `maybe` is not true or false",
+    );
+    told(
+        "[rules.override.negative-usge]\nenabled = false\n",
+        "3: `rules.override.negative-usge`: unknown rule `negative-usge`; \
+         did you mean `negative-usage`?",
+    );
+    let suppress = |rule: &str| {
+        let rest =
+            "match = { meter = \"api\" }\nreason = \"r\"\nowner = \"o\"\nexpires = 2026-12-01\n";
+        format!("[[suppress]]\n{rest}rule = \"{rule}\"\n")
+    };
+    told(
+        &suppress("negative-usge"),
+        "8: `suppress.rule`: unknown rule `negative-usge`; did you mean `negative-usage`?",
+    );
+    // One that is switched off is known.
+    let off = "[rules.override.negative-usage]\nenabled = false\n";
+    world.write(
+        "trueup.toml",
+        &format!("{off}{}", suppress("negative-usage")),
+    );
+    assert_code(&world.run(&["rules", "list"]), 0);
+    refused(
+        &world,
+        &[
+            "rules",
+            "list",
+            "--set",
+            "rules.override.tier-gab.enabled=false",
+        ],
+        &[
+            "trueup: --set: `rules.override.tier-gab`: unknown rule `tier-gab`; did you mean `tier-gap`?",
+        ],
+    );
 }
 
 #[test]

@@ -47,7 +47,6 @@ fn detect_tells_finds_and_answers_with_its_code() {
     for filter in [
         ["--severity", "high"],
         ["--rule", "tier-gap"],
-        ["--source", "x"],
         ["--status", "resolved"],
     ] {
         let none = world.run(&[&["signals", "list"][..], &filter[..]].concat());

@@ -144,6 +144,39 @@ fn a_users_rules_are_added_replace_ours_and_are_checked_before_any_scan() {
 }
 
 #[test]
+fn cases_that_prove_nothing_are_refused() {
+    let world = World::new("[rules]\ndirs = [\"rules/\"]\n");
+    write_rule(&world, "big-records", BIG_SQL, BIG_TOML);
+    let hollow = "# case: fires — above the most\n\n# case: quiet — it is exactly the most\n";
+    let silent = BIG_SLT
+        .replace("\nu1\n", "\n")
+        .replace("'api', 101", "'api', 99");
+    for (cases, words) in [
+        (
+            hollow.to_owned(),
+            "1: `fires — above the most` is not a proof: no query of `findings`",
+        ),
+        (
+            silent,
+            "1: `fires — above the most` is not a proof: it expects no finding",
+        ),
+        (
+            BIG_SLT.replacen(
+                "# case: quiet",
+                "statement ok\nreset\n\nhalt\n\n# case: quiet",
+                1,
+            ),
+            "17: `quiet — it is exactly the most` is not a proof: no query of `findings`",
+        ),
+    ] {
+        world.write("rules/usage/big-records.slt", &cases);
+        let words = [&format!("rules/usage/big-records.slt:{words}")[..]];
+        refused(&world, &["rules", "check"], &words);
+        refused(&world, &["rules", "test", "big-records"], &words);
+    }
+}
+
+#[test]
 fn suppressions_and_overrides_change_what_is_seen_and_not_what_is_recorded() {
     let world = World::new("");
     write_rule(&world, "big-records", BIG_SQL, BIG_TOML);

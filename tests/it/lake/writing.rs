@@ -141,6 +141,25 @@ async fn volatile_columns_alone_are_no_change_but_come_along_with_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_row_without_a_moment_is_neither_older_nor_newer_in_one_write_or_in_two() {
+    let dated = || customer("a", "dated", Some("2026-03-01T00:00:00Z"));
+    let undated = || customer("a", "undated", None);
+    for (first, last, stands) in [
+        (dated(), undated(), "undated"),
+        (undated(), dated(), "dated"),
+    ] {
+        let (one, two) = (Place::new().await, Place::new().await);
+        one.put("customers", &[first.clone(), last.clone()]).await;
+        two.put("customers", &[first]).await;
+        two.put("customers", &[last]).await;
+        for place in [one, two] {
+            let held = place.rows("select name from customers").await;
+            assert_eq!(held, [json!({"name": stands})]);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn keys_that_were_new_are_looked_up_once_another_has_committed() {
     let place = Place::new().await;
     let empty = place.lake.table(def("customers")).await.unwrap().version();

@@ -9,30 +9,62 @@ use trueup::rules::{RuleSet, embedded, index, lock_file, retired};
 
 use crate::support::root;
 
-/// The locked version and hash of each rule.
-fn parse(lock: &str) -> BTreeMap<&str, (u32, &str)> {
-    let mut locked = BTreeMap::new();
+/// The locked version and hash of each rule, and the hash of each view.
+#[derive(Default)]
+struct Lock<'a> {
+    rules: BTreeMap<&'a str, (u32, &'a str)>,
+    views: BTreeMap<&'a str, &'a str>,
+}
+
+fn parse(lock: &str) -> Lock<'_> {
+    let mut locked = Lock::default();
     for line in lock.lines() {
         let words: Vec<&str> = line.split(' ').collect();
-        let [id, version, hash] = words[..] else {
-            panic!("rules.lock: not `id version hash`: {line}");
+        let is_new = match words[..] {
+            ["view", name, hash] => locked.views.insert(name, hash).is_none(),
+            [id, version, hash] => {
+                let version: u32 = version.parse().unwrap();
+                locked.rules.insert(id, (version, hash)).is_none()
+            }
+            _ => panic!("rules.lock: not `id version hash`: {line}"),
         };
-        let version: u32 = version.parse().unwrap();
-        assert!(
-            locked.insert(id, (version, hash)).is_none(),
-            "rules.lock: {id} is there twice"
-        );
+        assert!(is_new, "rules.lock: twice: {line}");
     }
     locked
+}
+
+/// Views that changed under rules that kept their versions.
+fn silent_changes(rules: &RuleSet, current: &Lock<'_>, locked: &Lock<'_>) -> Vec<String> {
+    let changed = current.views.iter().filter(|&(name, hash)| {
+        let before = locked.views.get(name);
+        before.is_some_and(|before| before != hash)
+    });
+    let kept = |name: &str| -> Vec<&str> {
+        let uses = rules.rules.iter().filter(|rule| {
+            let is_kept = |was: &(u32, &str)| was.0 == rule.version;
+            let mut views = rules.views_behind(rule).into_iter();
+            locked.rules.get(rule.id.as_str()).is_some_and(is_kept)
+                && views.any(|view| view.name == name)
+        });
+        uses.map(|rule| rule.id.as_str()).collect()
+    };
+    changed
+        .map(|(&name, _)| (name, kept(name)))
+        .filter(|(_, rules)| !rules.is_empty())
+        .map(|(name, rules)| {
+            let rules = rules.join(", ");
+            format!("view {name}: it changed: raise the versions of the rules that use it: {rules}")
+        })
+        .collect()
 }
 
 /// What the rules do that a lock and the retired ids forbid.
 fn forbidden(rules: &RuleSet, lock: &str, retired: &BTreeMap<String, String>) -> Vec<String> {
     let made = lock_file(rules);
     let (locked, current) = (parse(lock), parse(&made));
-    let mut found = Vec::new();
-    for (id, (version, hash)) in &current {
-        match locked.get(id) {
+    let mut found = silent_changes(rules, &current, &locked);
+    for (id, (version, hash)) in &current.rules {
+        match locked.rules.get(id) {
             Some((was, _)) if version < was => {
                 found.push(format!("{id}: version {version} comes after {was}"));
             }
@@ -45,8 +77,8 @@ fn forbidden(rules: &RuleSet, lock: &str, retired: &BTreeMap<String, String>) ->
             found.push(format!("{id}: the id is retired, and used again"));
         }
     }
-    for id in locked.keys() {
-        if !current.contains_key(id) && !retired.contains_key(*id) {
+    for id in locked.rules.keys() {
+        if !current.rules.contains_key(id) && !retired.contains_key(*id) {
             found.push(format!(
                 "{id}: gone without a reason in queries/retired.toml"
             ));
@@ -114,6 +146,25 @@ fn what_the_lock_forbids_is_noticed() {
     assert!(forbidden(&changed, &lock, &none).is_empty());
     let found = forbidden(&rules, &lock_file(&changed), &none);
     assert!(found.len() == 1 && found[0].contains("after"), "{found:?}");
+
+    let mut deeper = rules.clone();
+    let view = deeper
+        .views
+        .iter_mut()
+        .find(|view| view.name == "price_terms");
+    view.unwrap().sql.push_str("\nlimit 1");
+    let found = forbidden(&deeper, &lock, &none);
+    assert!(
+        found.len() == 1 && found[0].starts_with("view price_terms: it changed"),
+        "{found:?}"
+    );
+    // By way of line_terms and usage_charges; the other reads the prices themselves.
+    assert!(found[0].contains("tier-miscalculation"), "{found:?}");
+    assert!(!found[0].contains("price-overlap"), "{found:?}");
+    for rule in &mut deeper.rules {
+        rule.version += 1;
+    }
+    assert!(forbidden(&deeper, &lock, &none).is_empty());
 
     let mut fewer = rules.clone();
     let gone = fewer.rules.remove(0);
