@@ -48,7 +48,7 @@ kind = "files"
 role = "billing"
 platform = "zuora"
 path = "billing/"
-without = ["adjustments", "entity_links"]
+without = ["adjustments", "entity_links", "invoice_lines.unit_price", "invoice_lines.billed_tiers"]
 
 [[sources]]
 name = "product"

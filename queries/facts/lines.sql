@@ -9,13 +9,6 @@ with items as (
   from subscription_items
 ),
 
-single_items as (
-  select source, subscription_id, meter, max(item_id) as single_item_id
-  from item_terms
-  group by source, subscription_id, meter
-  having count(*) = 1
-),
-
 aggregations as (
   select source, item_id, aggregation as item_aggregation
   from item_terms
@@ -45,18 +38,58 @@ cycles as (
   from prices
 ),
 
-found as (
+named as (
   select
-    l.source, l.line_id, l.invoice_id, l.customer_id, l.subscription_id, coalesce(l.item_id, s.single_item_id) as item_id,
-    l.price_id, l.meter, l.currency, l.price_currency, l.period_start, l.period_end, l.invoice_created_at,
-    l.price_effective_from, l.aggregation, l.price
+    l.source, l.line_id, l.invoice_id, l.customer_id, l.subscription_id, l.item_id, l.price_id, l.meter, l.currency,
+    l.price_currency, l.period_start, l.period_end, l.invoice_created_at, l.price_effective_from, l.aggregation, l.price
   from wrong_lines as w
   join line_terms as l on l.source = w.source and l.line_id = w.line_id
-  left join single_items as s
-    on s.source = l.source
-    and s.subscription_id = l.subscription_id
-    and s.meter = l.meter
-    and l.item_id is null
+),
+
+lives as (
+  select
+    i.source, i.item_id as live_item_id, i.subscription_id as live_subscription_id, i.meter as live_meter,
+    i.charge_type,
+    coalesce(
+      i.effective_from, d.started_at, arrow_cast('0001-01-01T00:00:00Z', 'Timestamp(Microsecond, Some("UTC"))')
+    ) as live_from,
+    coalesce(
+      least(i.effective_to, d.stopped_at), arrow_cast('9999-12-31T00:00:00Z', 'Timestamp(Microsecond, Some("UTC"))')
+    ) as live_to
+  from item_terms as i
+  left join subscription_dates as d on d.source = i.source and d.subscription_id = i.subscription_id
+),
+
+-- A line without item is its subscription's only item of that meter, if there is just one in its period; without a
+-- meter too, of any that charges for usage. As in line_usage.
+line_items as (
+  select
+    l.source, l.line_id as itemless_line_id,
+    count(*) as ever_items,
+    max(i.live_item_id) as ever_item_id,
+    count(*) filter (where i.live_from < l.period_end and i.live_to > l.period_start) as live_items,
+    max(i.live_item_id) filter (where i.live_from < l.period_end and i.live_to > l.period_start) as live_item_id
+  from named as l
+  join lives as i
+    on i.source = l.source
+    and i.live_subscription_id = l.subscription_id
+    and (i.live_meter = l.meter or (l.meter is null and coalesce(i.charge_type, 'usage') = 'usage'))
+  where l.item_id is null
+  group by l.source, l.line_id
+),
+
+found as (
+  select
+    l.source, l.line_id, l.invoice_id, l.customer_id, l.subscription_id, l.price_id, l.meter, l.currency,
+    l.price_currency, l.period_start, l.period_end, l.invoice_created_at, l.price_effective_from, l.aggregation,
+    l.price,
+    case
+      when l.item_id is not null then l.item_id
+      when s.live_items = 1 then s.live_item_id
+      when s.live_items = 0 and s.ever_items = 1 then s.ever_item_id
+    end as item_id
+  from named as l
+  left join line_items as s on s.source = l.source and s.itemless_line_id = l.line_id
 )
 
 select

@@ -1,41 +1,13 @@
 -- The records of each wrong line's period, one by one, made into quantities: those that count, of those what had been
 -- received when the invoice was made, and with repeats, and with what is voided or in error. Records are read for the
 -- days of the lines only. A record belongs to a line as in item_usage: by its item, else by its subscription or
--- customer where these have one item of the meter.
-with item_keys as (
-  select source, item_id, concat('i:', item_id) as usage_key
-  from item_terms
-  union all
-  select source, max(item_id) as item_id, concat('s:', subscription_id) as usage_key
-  from item_terms
-  where subscription_id is not null and meter is not null
-  group by source, subscription_id, meter
-  having count(*) = 1
-  union all
-  select source, max(item_id) as item_id, concat('c:', customer_id) as usage_key
-  from item_terms
-  where customer_id is not null and meter is not null
-  group by source, customer_id, meter
-  having count(*) = 1
-),
-
-line_keys as (
-  select
-    w.source, w.line_id, w.meter, w.period_start, w.period_end, w.invoice_created_at, k.usage_key
-  from wrong_terms as w
-  join item_keys as k on k.source = w.source and k.item_id = w.item_id
-  union
-  -- A line without item is billed for its subscription's meter.
-  select
-    source, line_id, meter, period_start, period_end, invoice_created_at, concat('s:', subscription_id) as usage_key
-  from wrong_terms
-  where item_id is null and subscription_id is not null
-),
-
-raw as (
+-- customer where these have one item of the meter at its time (sole_items).
+with raw as (
   select
     source,
     usage_id,
+    item_id,
+    subscription_id,
     meter as usage_meter,
     quantity,
     unique_value,
@@ -45,23 +17,55 @@ raw as (
     case
       when item_id is not null then concat('i:', item_id)
       when subscription_id is not null then concat('s:', subscription_id)
-      else concat('c:', customer_id)
+      when customer_id is not null then concat('c:', customer_id)
     end as record_key
   from usage_records
   where usage_date >= cast($window_start as date) and usage_date <= cast($window_end as date)
 ),
 
+sole_owners as (
+  select source as sole_source, owner, asked_meter, item_id as sole_item_id, sole_from, sole_to
+  from sole_items
+),
+
+belonging as (
+  select
+    r.source, r.usage_id, coalesce(r.item_id, i.sole_item_id) as item_id, r.subscription_id, r.usage_meter, r.quantity,
+    r.unique_value, r.occurred_at, r.recorded_at, r.is_voided
+  from sole_owners as i
+  right join raw as r
+    on i.sole_source = r.source
+    and i.owner = r.record_key
+    and i.asked_meter = coalesce(r.usage_meter, '')
+    and i.sole_from <= r.occurred_at
+    and i.sole_to > r.occurred_at
+    and r.item_id is null
+),
+
 owned as (
   select
-    k.source, k.line_id, k.invoice_created_at, r.usage_id, r.quantity, r.unique_value, r.occurred_at, r.recorded_at,
+    w.source, w.line_id, w.invoice_created_at, r.usage_id, r.quantity, r.unique_value, r.occurred_at, r.recorded_at,
     r.is_voided
-  from line_keys as k
-  join raw as r
-    on r.source = k.source
-    and r.record_key = k.usage_key
-    and (k.meter is null or r.usage_meter = k.meter)
-    and r.occurred_at >= k.period_start
-    and r.occurred_at < k.period_end
+  from wrong_terms as w
+  join belonging as r
+    on r.source = w.source
+    and r.item_id = w.item_id
+    and (w.meter is null or r.usage_meter is null or r.usage_meter = w.meter)
+    and r.occurred_at >= w.period_start
+    and r.occurred_at < w.period_end
+  union all
+  -- Where either has no item, the line is billed for its subscription's meter.
+  select
+    w.source, w.line_id, w.invoice_created_at, r.usage_id, r.quantity, r.unique_value, r.occurred_at, r.recorded_at,
+    r.is_voided
+  from wrong_terms as w
+  join belonging as r
+    on r.source = w.source
+    and r.subscription_id = w.subscription_id
+    and coalesce(r.usage_meter, '') = coalesce(w.meter, '')
+    and (w.item_id is null or r.item_id is null)
+    and r.occurred_at >= w.period_start
+    and r.occurred_at < w.period_end
 ),
 
 repeats as (

@@ -1,6 +1,6 @@
 -- Every line of an invoice that is not void, with its invoice, what names it by its item, and what was given back since.
 -- `credited` is money back on the line itself: credit notes for it, and lines below zero for its item and period.
--- A usage line without a period has its invoice's.
+-- The end of a period that a usage line does not tell is its invoice's.
 -- `is_made_good` says that this, or a credit note for the whole invoice, leaves nothing of the charge.
 with signless as (
   -- Some platforms write a credit as a positive amount, some as a negative one.
@@ -83,10 +83,12 @@ lines as (
     l.amount,
     coalesce(l.currency, v.invoice_currency) as currency,
     coalesce(
-      l.period_start, case when l.kind = 'usage' and l.period_end is null then v.invoice_period_start end
+      l.period_start,
+      case when l.kind = 'usage' and coalesce(l.period_end > v.invoice_period_start, true) then v.invoice_period_start end
     ) as period_start,
     coalesce(
-      l.period_end, case when l.kind = 'usage' and l.period_start is null then v.invoice_period_end end
+      l.period_end,
+      case when l.kind = 'usage' and coalesce(l.period_start < v.invoice_period_end, true) then v.invoice_period_end end
     ) as period_end,
     coalesce(l.is_prorated, false) as is_prorated,
     v.invoice_number,

@@ -1,5 +1,6 @@
 -- Every invoice line that has a price version in force at its period_start, with its invoice and that version.
--- A line that names no price has its item's, and a usage line without a period its invoice's.
+-- A line that names no price has its item's, one without a currency its invoice's or its price's, and a usage line that
+-- does not tell an end of its period its invoice's.
 with invoice_terms as (
   select
     source,
@@ -13,6 +14,8 @@ with invoice_terms as (
     target_date,
     finalized_at,
     created_at as invoice_created_at,
+    greatest(created_at, finalized_at, arrow_cast(invoice_date, 'Timestamp(Microsecond, Some("UTC"))'))
+      as invoice_made_at,
     case when period_start < period_end then period_start end as invoice_period_start,
     case when period_start < period_end then period_end end as invoice_period_end
   from invoices
@@ -23,12 +26,14 @@ lines as (
     l.source, l.line_id, l.invoice_id, l.customer_id, l.subscription_id, l.item_id, l.price_id, l.meter, l.kind,
     l.description, l.quantity, l.unit_price, l.amount, l.currency, l.is_prorated, l.billed_tiers,
     v.invoice_customer_id, v.invoice_subscription_id, v.invoice_number, v.invoice_status, v.invoice_currency,
-    v.bill_run_id, v.target_date, v.finalized_at, v.invoice_created_at,
+    v.bill_run_id, v.target_date, v.finalized_at, v.invoice_created_at, v.invoice_made_at,
     coalesce(
-      l.period_start, case when l.kind = 'usage' and l.period_end is null then v.invoice_period_start end
+      l.period_start,
+      case when l.kind = 'usage' and coalesce(l.period_end > v.invoice_period_start, true) then v.invoice_period_start end
     ) as period_start,
     coalesce(
-      l.period_end, case when l.kind = 'usage' and l.period_start is null then v.invoice_period_end end
+      l.period_end,
+      case when l.kind = 'usage' and coalesce(l.period_start < v.invoice_period_end, true) then v.invoice_period_end end
     ) as period_end
   from invoice_lines as l
   left join invoice_terms as v on v.source = l.source and v.invoice_id = l.invoice_id
@@ -79,7 +84,7 @@ select
   l.quantity,
   l.unit_price,
   l.amount,
-  l.currency,
+  coalesce(l.currency, l.invoice_currency, t.price_currency) as currency,
   l.period_start,
   l.period_end,
   l.is_prorated,
@@ -91,6 +96,7 @@ select
   l.target_date,
   l.finalized_at,
   l.invoice_created_at,
+  l.invoice_made_at,
   t.price_effective_from,
   t.price,
   t.charge_model,

@@ -3,13 +3,20 @@
 -- Days that lie wholly inside the period come from the rollup; days that straddle an edge, and the aggregations that no
 -- rollup can serve, come from the records: exact to the second, and records are read for those days only.
 -- No usage is 0 for sum, count, unique_count and weighted_sum, and NULL for max, min and last, where "no record" may
--- mean "as before". Lines of closed periods that end after the widest window's start; a line that tells no period has
--- its invoice's, and without one there is nothing to count.
+-- mean "as before". Lines of closed periods that end after the widest window's start, or whose invoice was made after it
+-- or is not final yet: those only where usage is known from the start of their period on, else it is NULL. The end of a
+-- period that a line does not tell is its invoice's, and without both there is nothing to count.
 with invoice_terms as (
   select
     source,
     invoice_id,
     subscription_id as invoice_subscription_id,
+    coalesce(
+      status in ('draft', 'pending')
+      or greatest(created_at, finalized_at, arrow_cast(invoice_date, 'Timestamp(Microsecond, Some("UTC"))'))
+        > $window_start,
+      false
+    ) as is_recent,
     case when period_start < period_end then period_start end as invoice_period_start,
     case when period_start < period_end then period_end end as invoice_period_end
   from invoices
@@ -18,12 +25,17 @@ with invoice_terms as (
 dated_lines as (
   select
     l.source, l.line_id, l.item_id, l.price_id, l.meter, l.subscription_id, v.invoice_subscription_id,
-    coalesce(l.period_start, case when l.period_end is null then v.invoice_period_start end) as period_start,
-    coalesce(l.period_end, case when l.period_start is null then v.invoice_period_end end) as period_end
+    coalesce(v.is_recent, false) as is_recent,
+    coalesce(
+      l.period_start, case when coalesce(l.period_end > v.invoice_period_start, true) then v.invoice_period_start end
+    ) as period_start,
+    coalesce(
+      l.period_end, case when coalesce(l.period_start < v.invoice_period_end, true) then v.invoice_period_end end
+    ) as period_end
   from invoice_lines as l
   left join invoice_terms as v on v.source = l.source and v.invoice_id = l.invoice_id
   where l.kind = 'usage'
-    and (l.period_end is null or (l.period_end > $window_start and l.period_end <= $as_of))
+    and (l.period_end is null or ((l.period_end > $window_start or v.is_recent) and l.period_end <= $as_of))
 ),
 
 items as (
@@ -72,7 +84,7 @@ lines as (
     and p.valid_from <= l.period_start
     and (p.valid_to is null or l.period_start < p.valid_to)
   left join meter_terms as m on m.source = l.source and m.meter_name = l.meter
-  where l.period_start is not null and l.period_end > $window_start and l.period_end <= $as_of
+  where l.period_start is not null and (l.period_end > $window_start or l.is_recent) and l.period_end <= $as_of
 ),
 
 ends as (
@@ -113,6 +125,13 @@ line_items as (
     and (i.live_meter = l.meter or (l.meter is null and coalesce(i.charge_type, 'usage') = 'usage'))
   where l.item_id is null
   group by l.source, l.line_id
+),
+
+-- What is kept of usage may begin after the period of an old line.
+usage_starts as (
+  select source, min(usage_date) as first_usage_date
+  from usage_daily
+  group by source
 ),
 
 -- A line without item is its subscription's only item of that meter, if there is just one in its period. Where there
@@ -297,15 +316,18 @@ totals as (
 select
   l.source,
   l.line_id,
-  case l.aggregation
-    when 'sum' then coalesce(t.quantity_sum, cast(0 as decimal(38, 12)))
-    when 'count' then cast(coalesce(t.record_count, 0) as decimal(38, 12))
-    when 'unique_count' then cast(coalesce(t.unique_values, 0) as decimal(38, 12))
-    when 'weighted_sum' then coalesce(t.weighted_sum, cast(0 as decimal(38, 12)))
-    when 'max' then t.quantity_max
-    when 'min' then t.quantity_min
-    when 'last' then t.quantity_last
+  case
+    when l.period_end <= $window_start and not coalesce(s.first_usage_date <= cast(l.period_start as date), false)
+      then null
+    when l.aggregation = 'sum' then coalesce(t.quantity_sum, cast(0 as decimal(38, 12)))
+    when l.aggregation = 'count' then cast(coalesce(t.record_count, 0) as decimal(38, 12))
+    when l.aggregation = 'unique_count' then cast(coalesce(t.unique_values, 0) as decimal(38, 12))
+    when l.aggregation = 'weighted_sum' then coalesce(t.weighted_sum, cast(0 as decimal(38, 12)))
+    when l.aggregation = 'max' then t.quantity_max
+    when l.aggregation = 'min' then t.quantity_min
+    when l.aggregation = 'last' then t.quantity_last
   end as used_quantity,
   coalesce(t.record_count, 0) as used_records
 from usage_lines as l
+left join usage_starts as s on s.source = l.source
 left join totals as t on t.source = l.source and t.line_id = l.line_id

@@ -10,6 +10,7 @@ select
   invoice_number,
   invoice_status,
   invoice_created_at,
+  invoice_made_at,
   finalized_at,
   bill_run_id,
   target_date,

@@ -213,7 +213,7 @@ item_worths as (
   left join item_usage as u
     on u.source = i.source
     and u.item_id = i.item_id
-    and u.meter = coalesce(i.meter, u.meter)
+    and (i.meter is null or u.meter is null or u.meter = i.meter)
     and u.first_occurred_at >= m.missing_start
     and u.last_occurred_at < m.missing_end
   where get_field(i.known_price, 'charge_model') not in ('prerated', 'custom', 'capacity')

@@ -1,4 +1,5 @@
--- The usage charges that a rule judges: void invoices left out, period closed inside the rule's window.
+-- The usage charges that a rule judges: void invoices left out, period closed before the end of the rule's window. It
+-- closed, or its invoice was made, inside the window, or the invoice is not final yet: an old period may be billed late.
 -- Lines of one invoice for one item, price and period are the parts of one charge (some platforms print a line a tier,
 -- or the flat fee as a line of its own), so they are added up; `line_id` is the first of them. Lines that are all the
 -- same are one charge printed twice, the finding of period-overlap: here they count once. Where one of the lines bills
@@ -40,11 +41,12 @@ with parts as (
     min(bill_run_id) as bill_run_id,
     min(target_date) as target_date,
     min(finalized_at) as finalized_at,
-    min(invoice_created_at) as invoice_created_at
+    min(invoice_created_at) as invoice_created_at,
+    max(invoice_made_at) as invoice_made_at
   from line_terms
   where kind = 'usage'
     and coalesce(invoice_status, '') <> 'void'
-    and period_end > $window_start
+    and (greatest(period_end, invoice_made_at) > $window_start or invoice_status in ('draft', 'pending'))
     and period_end <= $window_end
   group by
     source, invoice_id, customer_id, subscription_id, item_id, price_id, price_effective_from, meter,
@@ -67,7 +69,7 @@ rateable as (
     case when p.is_repeated then p.least_quantity else p.total_quantity end as quantity,
     case when p.is_repeated then p.least_amount else p.total_amount end as amount,
     p.is_prorated, p.invoice_number, p.invoice_status, p.bill_run_id, p.target_date, p.finalized_at,
-    p.invoice_created_at
+    p.invoice_created_at, p.invoice_made_at
   from parts as p
   left anti join price_faults as f
     on f.source = p.source
@@ -81,7 +83,7 @@ rated as (
     p.source, p.invoice_id, p.line_id, p.line_count, p.customer_id, p.subscription_id, p.item_id, p.price_id,
     p.price_effective_from, p.meter, p.period_start, p.period_end, p.quantity, p.amount, p.currency, p.is_repeated,
     p.is_prorated, p.invoice_number, p.invoice_status, p.bill_run_id, p.target_date, p.finalized_at,
-    p.invoice_created_at, p.greatest_line_id, p.greatest_quantity, p.greatest_amount,
+    p.invoice_created_at, p.invoice_made_at, p.greatest_line_id, p.greatest_quantity, p.greatest_amount,
     t.price, t.charge_model,
     t.currency as price_currency,
     coalesce(t.aggregation, 'sum') as aggregation,
@@ -124,6 +126,7 @@ select
   target_date,
   finalized_at,
   invoice_created_at,
+  invoice_made_at,
   price,
   charge_model,
   price_currency,

@@ -72,7 +72,7 @@ pub(super) async fn backtest(
         "notes",
     ];
     print(global, &columns, &values)?;
-    Ok(tell(global, &plan, &replayed))
+    Ok(tell(&plan, &replayed))
 }
 
 pub(super) async fn calibrate(
@@ -107,7 +107,7 @@ pub(super) async fn calibrate(
         "precision",
     ];
     print(global, &columns, &values)?;
-    Ok(tell(global, &plan, &replayed))
+    Ok(tell(&plan, &replayed))
 }
 
 async fn plan(global: &Global, args: &ReplayArgs, now: DateTime<Utc>) -> Result<Plan, Failure> {
@@ -287,20 +287,17 @@ fn print(global: &Global, columns: &[&str], values: &[Value]) -> Result<(), Fail
 }
 
 /// What the figures rest on, and the code.
-fn tell(global: &Global, plan: &Plan, replayed: &[Replayed]) -> Exit {
+fn tell(plan: &Plan, replayed: &[Replayed]) -> Exit {
     let skipped: BTreeSet<&String> = replayed.iter().flat_map(|one| &one.skipped).collect();
     for reason in skipped {
-        say(global, reason);
+        say(reason);
     }
     let today = as_today(&plan.rule);
     if !today.is_empty() {
         let tables = today.join(", ");
-        say(
-            global,
-            &format!("as they are today, not as they were: {tables}"),
-        );
+        say(&format!("as they are today, not as they were: {tables}"));
     }
-    say(global, "nothing was written");
+    say("nothing was written");
     if replayed.iter().any(|one| one.has_gaps) {
         return Exit::Inconclusive;
     }

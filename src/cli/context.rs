@@ -8,10 +8,11 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use url::Url;
 
 use super::args::Global;
-use super::{Exit, Failure, meant};
+use super::{Exit, Failure};
 use crate::config::{Config, Overrides, environment};
 use crate::lake::{Lake, LakeError, TABLES, object_place};
 use crate::model::Run;
+use crate::model::text::hint;
 use crate::rules::{RuleError, RuleFile, RuleSet, lock_hash};
 use crate::session::{Resources, Sessions, Workers};
 use crate::signals::Exchange;
@@ -155,7 +156,7 @@ fn unknown_suppressions(config: &Config, set: &RuleSet) -> impl Iterator<Item = 
         .filter(move |suppression| !set.ids().any(|id| id == suppression.rule));
     unknown.map(move |suppression| {
         let (place, rule) = (&suppression.place, &suppression.rule);
-        let hint = meant(rule, set.ids());
+        let hint = hint(rule, set.ids());
         format!("{place}: `suppress.rule`: unknown rule `{rule}`{hint}")
     })
 }

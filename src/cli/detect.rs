@@ -8,14 +8,14 @@ use serde_json::json;
 use super::args::{DetectArgs, Global};
 use super::between::{explained, remediations};
 use super::context::{Context, configuration, rules};
-use super::export::{roll_up, source};
-use super::output::{cell, rows, say};
+use super::export::{has_usage_to_roll_up, roll_up, source};
+use super::output::{caution, cell, rows, say};
 use super::progress::Bars;
-use super::record::{judged, or_failed};
+use super::record::{failed_sources, judged, or_failed};
 use super::summary::{Outcome, ending, exit, print, unjudged};
 use super::{Exit, Failure};
 use crate::detect::{Depth, Detection, Request, RuleOutcome, check, detect as detect_all};
-use crate::model::signal::{SignalRow, status};
+use crate::model::signal::SignalRow;
 use crate::model::{Decimal, RuleRunRow, Run, Severity, Verdict};
 use crate::rules::RuleSet;
 use crate::signals::{
@@ -47,18 +47,25 @@ pub(super) async fn detect(
         source: args.source.as_deref(),
     };
     if args.dry_run {
+        if has_usage_to_roll_up(&context).await? {
+            caution(NOT_ROLLED_UP);
+        }
         let planned = plan(&context, &run, &set, scope, &bars).await?;
         return show(global, &planned, args.fail_on);
     }
     let work = async {
-        let refreshed = roll_up(&context, &run).await?;
-        let outcome = judge(&context, &run, &set, scope, &bars).await?;
-        Ok::<_, Failure>((refreshed, outcome))
+        let refreshed = roll_up(&context, &run, scope.source).await?;
+        let failures = failed_sources(&refreshed.failed);
+        judge(&context, &run, &set, scope, failures, &bars).await
     };
-    let (refreshed, outcome) = or_failed(&context, &run, work).await?;
+    let outcome = or_failed(&context, &run, work).await?;
     print(global, &run, &outcome, None)?;
-    Ok(exit(&outcome, !refreshed.failed.is_empty(), args.fail_on))
+    Ok(exit(&outcome, args.fail_on))
 }
+
+/// Why a dry run may answer otherwise than the run.
+const NOT_ROLLED_UP: &str = "warning: usage_daily is behind usage_records: a run would roll that \
+                             usage up first, a dry run judges the rollup as it is";
 
 /// Which rules and sources.
 #[derive(Clone, Copy)]
@@ -79,12 +86,13 @@ pub(super) async fn preflight(context: &Context, set: &RuleSet) -> Result<(), Fa
     Err(Failure::new(Exit::Usage, lines.join("\n")))
 }
 
-/// Detects, groups, and writes everything down.
+/// Detects, groups, and writes everything down, also what failed before.
 pub(super) async fn judge(
     context: &Context,
     run: &Run,
     set: &RuleSet,
     scope: Scope<'_>,
+    failures: Vec<String>,
     bars: &Bars,
 ) -> Result<Outcome, Failure> {
     let mut detection = ask(context, run, set, scope, bars).await?;
@@ -125,6 +133,7 @@ pub(super) async fn judge(
     .await;
     let open = open.map_err(|error| failed(&error))?;
     let outcome = Outcome {
+        failures,
         rule_runs,
         written,
         open,
@@ -318,7 +327,7 @@ fn show(global: &Global, planned: &Planned, fail_on: Option<Severity>) -> Result
             .collect()
     })?;
     let (count, reasons) = unjudged(&planned.rule_runs);
-    say(global, &format!("dry run: nothing was written{reasons}"));
+    say(&format!("dry run: nothing was written{reasons}"));
     Ok(ending(&planned.open(), false, count > 0, fail_on))
 }
 
@@ -328,8 +337,6 @@ impl Planned {
         let mut after = self.known.clone();
         let changed = self.transitions.iter().map(|transition| &transition.row);
         after.extend(changed.map(|row| (row.signal_id.clone(), row.clone())));
-        let is_open =
-            |row: &SignalRow| row.status != status::RESOLVED && row.is_suppressed != Some(true);
-        after.into_values().filter(is_open).collect()
+        after.into_values().filter(SignalRow::is_open).collect()
     }
 }

@@ -1,5 +1,7 @@
 //! `trueup export`: what changed at the sources, into the lake.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::args::{ExportArgs, Global};
@@ -9,9 +11,12 @@ use super::progress::Bars;
 use super::record::{exported, or_failed};
 use super::{Exit, Failure};
 use crate::config::{CANONICAL_TABLES, Config, Source};
-use crate::derive::{Refreshed, refresh};
+use crate::derive::{Refreshed, is_behind, refresh};
 use crate::export::{ExportError, Report, Request, export as export_sources, mark_failed};
 use crate::model::Run;
+
+/// What is rolled up.
+const USAGE: &str = "usage_records";
 
 pub(super) async fn export(
     global: &Global,
@@ -37,8 +42,8 @@ pub(super) async fn export(
         warn(&report);
         // Before the rollup, which may fail: what was exported is done.
         print(global, &report)?;
-        let refreshed = roll_up(&context, &run).await?;
-        report.failed.extend(refreshed.failed);
+        let refreshed = roll_up(&context, &run, args.source.as_deref()).await?;
+        enter(&mut report, &refreshed.failed);
         exported(&context, &run, &report).await?;
         Ok::<_, Failure>(report)
     };
@@ -131,9 +136,13 @@ pub(super) async fn export_all(
     })
 }
 
-/// Brings the derived tables up to date. A source for which that failed is named, and its usage marked
-/// so that no rule takes what there is of it for all.
-pub(super) async fn roll_up(context: &Context, run: &Run) -> Result<Refreshed, Failure> {
+/// Brings the derived tables up to date. The usage of a source for which that failed is marked, so
+/// that no rule takes what there is of it for all; of the sources asked for, it is told as well.
+pub(super) async fn roll_up(
+    context: &Context,
+    run: &Run,
+    only: Option<&str>,
+) -> Result<Refreshed, Failure> {
     let refreshed = refresh(&context.lake, &context.sessions, &run.id).await;
     let mut refreshed = refreshed.map_err(|error| Failure::of(Exit::Failed, &error))?;
     let configured = &context.config.sources;
@@ -141,17 +150,43 @@ pub(super) async fn roll_up(context: &Context, run: &Run) -> Result<Refreshed, F
     refreshed
         .failed
         .retain(|name, _| configured.iter().any(|source| source.name == *name));
+    let all = refreshed.failed.clone();
+    refreshed
+        .failed
+        .retain(|name, _| only.is_none_or(|only| only == name));
     for (source, reason) in &refreshed.failed {
         complain(&format!("source {source} failed: {reason}"));
     }
-    let (lake, sessions) = (&context.lake, &context.sessions);
-    let marked = mark_failed(lake, sessions, run, "usage_records", &refreshed.failed).await;
+    let marked = mark_failed(&context.lake, &context.sessions, run, USAGE, &all).await;
     marked.map_err(|error| Failure::of(Exit::Failed, &error))?;
     Ok(refreshed)
 }
 
+/// Enters into the report, which was made before it, what the rollup failed on.
+pub(super) fn enter(report: &mut Report, failed: &BTreeMap<String, String>) {
+    for (source, reason) in failed {
+        let mut rows = report.tables.iter_mut().map(|table| &mut table.row);
+        match rows.find(|row| row.source == *source && row.table_name == USAGE) {
+            Some(row) => {
+                row.status = "failed".to_owned();
+                row.error = Some(match row.error.take() {
+                    Some(error) => format!("{error}; {reason}"),
+                    None => reason.clone(),
+                });
+            }
+            None => report.failed.push((source.clone(), reason.clone())),
+        }
+    }
+}
+
+/// Whether usage changed that is not rolled up yet.
+pub(super) async fn has_usage_to_roll_up(context: &Context) -> Result<bool, Failure> {
+    let behind = is_behind(&context.lake).await;
+    behind.map_err(|error| Failure::of(Exit::Failed, &error))
+}
+
 /// Says what each source brought, as soon as it is known.
-pub(super) fn tell(global: &Global, report: &Report) {
+pub(super) fn tell(report: &Report) {
     let rows = || report.tables.iter().map(|table| &table.row);
     let mut sources: Vec<&str> = rows().map(|row| row.source.as_str()).collect();
     sources.dedup();
@@ -159,17 +194,14 @@ pub(super) fn tell(global: &Global, report: &Report) {
         let own = || rows().filter(move |row| row.source == source);
         let newest = own().filter_map(|row| row.high_watermark).max();
         let newest = newest.map(|at| format!("; the newest is of {}", moment(at)));
-        say(
-            global,
-            &format!(
-                "exported {source}: {} rows read, {} written, {} unchanged, {} rejected{}",
-                own().map(|row| row.rows_read).sum::<i64>(),
-                own().map(|row| row.rows_written).sum::<i64>(),
-                own().map(|row| row.rows_unchanged).sum::<i64>(),
-                own().map(|row| row.rows_rejected).sum::<i64>(),
-                newest.unwrap_or_default()
-            ),
-        );
+        say(&format!(
+            "exported {source}: {} rows read, {} written, {} unchanged, {} rejected{}",
+            own().map(|row| row.rows_read).sum::<i64>(),
+            own().map(|row| row.rows_written).sum::<i64>(),
+            own().map(|row| row.rows_unchanged).sum::<i64>(),
+            own().map(|row| row.rows_rejected).sum::<i64>(),
+            newest.unwrap_or_default()
+        ));
     }
 }
 

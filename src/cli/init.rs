@@ -28,10 +28,7 @@ pub(super) fn init(global: &Global, args: &InitArgs) -> Result<Exit, Failure> {
     match written {
         Ok(()) => {
             let path = path.display();
-            say(
-                global,
-                &format!("wrote {path}; next: trueup run --config {path}"),
-            );
+            say(&format!("wrote {path}; next: trueup run --config {path}"));
             Ok(Exit::Done)
         }
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Err(Failure::new(

@@ -45,10 +45,8 @@ pub(super) async fn maintain(
         headings.iter().map(|name| cell(&value[*name])).collect()
     })?;
     if !args.yes {
-        say(
-            global,
-            "nothing was done; --yes compacts, checkpoints and vacuums these tables",
-        );
+        let note = "nothing was done; --yes compacts, checkpoints and vacuums these tables";
+        say(note);
         return Ok(Exit::Done);
     }
     let ctx = context.sessions.session();
@@ -61,13 +59,10 @@ pub(super) async fn maintain(
             .maintain(&ctx, def, retention)
             .await
             .map_err(failed)?;
-        say(
-            global,
-            &format!(
-                "{}: {} files became {}, {} deleted",
-                done.table, done.compacted, done.written, done.deleted
-            ),
-        );
+        say(&format!(
+            "{}: {} files became {}, {} deleted",
+            done.table, done.compacted, done.written, done.deleted
+        ));
     }
     Ok(Exit::Done)
 }

@@ -34,7 +34,7 @@ use clap::CommandFactory;
 use args::{Cli, Color, Command, LogFormat, typed};
 use exit::{EXIT_CODES, Exit};
 
-use crate::model::text::nearest;
+use crate::model::text::hint;
 
 /// Parses the arguments and runs the command; `now` is the only reading of the clock.
 pub fn main(arguments: impl IntoIterator<Item = OsString>, now: DateTime<Utc>) -> ExitCode {
@@ -109,16 +109,9 @@ impl Failure {
 
     /// A name that is not known, with the known one that is nearest.
     fn unknown<'a>(what: &str, name: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
-        let text = format!("there is no {what} `{name}`{}", meant(name, known));
+        let text = format!("there is no {what} `{name}`{}", hint(name, known));
         Self::new(Exit::Usage, text)
     }
-}
-
-/// `; did you mean …?` where a known name is near.
-fn meant<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    nearest(name, known)
-        .map(|name| format!("; did you mean `{name}`?"))
-        .unwrap_or_default()
 }
 
 async fn dispatch(cli: Cli, now: DateTime<Utc>) -> Result<Exit, Failure> {

@@ -20,11 +20,9 @@ pub(super) fn caution(text: &str) {
     tracing::warn!(target: TALK, "{text}");
 }
 
-/// Says something to a person on stderr, unless quiet.
-pub(super) fn say(global: &Global, text: &str) {
-    if !global.quiet {
-        tracing::info!(target: TALK, "{text}");
-    }
+/// Says something to a person on stderr; a quiet command keeps it to itself.
+pub(super) fn say(text: &str) {
+    tracing::info!(target: TALK, "{text}");
 }
 
 /// Writes text to stdout.

@@ -10,8 +10,9 @@ use super::context::Context;
 use super::summary::Outcome;
 use super::{Exit, Failure};
 use crate::export::Report;
-use crate::lake::{LakeError, Upsert, Writer, table, to_batch, upsert};
+use crate::lake::{Upsert, Writer, table, to_batch, upsert};
 use crate::model::Run;
+use crate::signals::SignalsError;
 
 /// How long a run that died may take to say so: what killed it may be the lake.
 const LAST_WORDS: Duration = Duration::from_secs(30);
@@ -49,15 +50,50 @@ impl<'a> RunRow<'a> {
             error: None,
         }
     }
+
+    /// Of a run that came to its end: where anything failed on the way, the run has failed.
+    fn ended(run: &'a Run, failures: &[String], otherwise: &'a str) -> Self {
+        if failures.is_empty() {
+            return Self::of(run, otherwise);
+        }
+        Self {
+            error: Some(failures.join("; ")),
+            ..Self::of(run, "failed")
+        }
+    }
 }
 
-/// Enters a run that judged, with what it came to.
+/// The sources that failed as a whole, with their reasons.
+pub(super) fn failed_sources<'a>(
+    failed: impl IntoIterator<Item = (&'a String, &'a String)>,
+) -> Vec<String> {
+    let failed = failed.into_iter();
+    failed
+        .map(|(source, reason)| format!("{source}: {reason}"))
+        .collect()
+}
+
+/// Every source and table that failed, with its reason.
+pub(super) fn failures(report: &Report) -> Vec<String> {
+    let sources = report.failed.iter();
+    let mut reasons = failed_sources(sources.map(|failed| (&failed.0, &failed.1)));
+    let tables = report.tables.iter().map(|table| &table.row);
+    let failed = tables.filter(|row| row.status == "failed");
+    reasons.extend(failed.map(|row| {
+        let reason = row.error.as_deref().unwrap_or("no reason");
+        format!("{}.{}: {reason}", row.source, row.table_name)
+    }));
+    reasons
+}
+
+/// Enters a run that judged, with what it came to; one on whose way something failed has failed.
 pub(super) async fn judged(context: &Context, run: &Run, outcome: &Outcome) -> Result<(), Failure> {
     let is_whole = outcome.inconclusive().next().is_none();
+    let otherwise = if is_whole { "ok" } else { "inconclusive" };
     let row = RunRow {
         input_versions: Some(json!(outcome.versions).to_string()),
         counts: Some(outcome.counts().to_string()),
-        ..RunRow::of(run, if is_whole { "ok" } else { "inconclusive" })
+        ..RunRow::ended(run, &outcome.failures, otherwise)
     };
     let written = write(context, run, row).await;
     written.map_err(|error| Failure::of(Exit::Failed, &error))
@@ -65,27 +101,7 @@ pub(super) async fn judged(context: &Context, run: &Run, outcome: &Outcome) -> R
 
 /// Enters an export; one of whose sources or tables failed has failed.
 pub(super) async fn exported(context: &Context, run: &Run, report: &Report) -> Result<(), Failure> {
-    let sources = report
-        .failed
-        .iter()
-        .map(|(source, reason)| format!("{source}: {reason}"));
-    let tables = report.tables.iter().map(|table| &table.row);
-    let tables = tables.filter(|row| row.status == "failed").map(|row| {
-        let reason = row.error.as_deref().unwrap_or("no reason");
-        format!("{}.{}: {reason}", row.source, row.table_name)
-    });
-    let reasons: Vec<String> = sources.chain(tables).collect();
-    let row = RunRow {
-        error: (!reasons.is_empty()).then(|| reasons.join("; ")),
-        ..RunRow::of(
-            run,
-            if report.has_failures() {
-                "failed"
-            } else {
-                "ok"
-            },
-        )
-    };
+    let row = RunRow::ended(run, &failures(report), "ok");
     let written = write(context, run, row).await;
     written.map_err(|error| Failure::of(Exit::Failed, &error))
 }
@@ -112,10 +128,8 @@ pub(super) async fn or_failed<T>(
     Err(failure)
 }
 
-async fn write(context: &Context, run: &Run, row: RunRow<'_>) -> Result<(), LakeError> {
-    let Some(def) = table("runs") else {
-        return Ok(());
-    };
+async fn write(context: &Context, run: &Run, row: RunRow<'_>) -> Result<(), SignalsError> {
+    let def = table("runs").ok_or(SignalsError::Undeclared("runs"))?;
     // The versions of result tables move with every run; what was judged does not.
     let volatile = &["finished_at", "input_versions"];
     let rows = Upsert {

@@ -33,15 +33,15 @@ pub(super) async fn rules(
         }
         RulesCommand::Check => {
             let (config, set) = configured(global).await?;
-            check_all(global, &config, &set).await
+            check_all(&config, &set).await
         }
-        RulesCommand::New(args) => begin(global, settings(global)?, args).await,
+        RulesCommand::New(args) => begin(settings(global)?, args).await,
         RulesCommand::Test { rules } => {
             let (config, set) = configured(global).await?;
             for id in rules {
                 find(&set, id)?;
             }
-            test(global, &config, &set, rules).await
+            test(&config, &set, rules).await
         }
         RulesCommand::Backtest(args) => backtest(global, args, now).await,
         RulesCommand::Calibrate(args) => calibrate(global, args, now).await,
@@ -206,7 +206,7 @@ fn written(value: &Value) -> String {
     }
 }
 
-async fn check_all(global: &Global, config: &Config, set: &RuleSet) -> Result<Exit, Failure> {
+async fn check_all(config: &Config, set: &RuleSet) -> Result<Exit, Failure> {
     let mut problems: Vec<String> = set
         .rules
         .iter()
@@ -218,25 +218,14 @@ async fn check_all(global: &Global, config: &Config, set: &RuleSet) -> Result<Ex
         .map_err(Failure::internal)?;
     problems.extend(planned.iter().map(ToString::to_string));
     if problems.is_empty() {
-        say(
-            global,
-            &format!(
-                "{} rules and {} views are sound",
-                set.rules.len(),
-                set.views.len()
-            ),
-        );
+        let (rules, views) = (set.rules.len(), set.views.len());
+        say(&format!("{rules} rules and {views} views are sound"));
         return Ok(Exit::Done);
     }
     Err(Failure::new(Exit::Usage, problems.join("\n")))
 }
 
-async fn test(
-    global: &Global,
-    config: &Config,
-    set: &RuleSet,
-    only: &[String],
-) -> Result<Exit, Failure> {
+async fn test(config: &Config, set: &RuleSet, only: &[String]) -> Result<Exit, Failure> {
     let sessions = sessions(config)?;
     let mut results = cases::run_all(set, only, &sessions, explain_findings).await;
     // A script that runs may still prove nothing.
@@ -251,10 +240,8 @@ async fn test(
         .filter_map(|result| result.as_ref().err())
         .collect();
     for (id, result) in &results {
-        say(
-            global,
-            &format!("{} {id}", if result.is_ok() { "ok    " } else { "FAILED" }),
-        );
+        let word = if result.is_ok() { "ok    " } else { "FAILED" };
+        say(&format!("{word} {id}"));
     }
     if failed.is_empty() {
         return Ok(Exit::Done);
@@ -274,7 +261,7 @@ fn unproven(rule: &Rule) -> Vec<String> {
 }
 
 /// Writes the files of a new rule; nothing that is there is overwritten.
-async fn begin(global: &Global, mut config: Config, args: &NewRuleArgs) -> Result<Exit, Failure> {
+async fn begin(mut config: Config, args: &NewRuleArgs) -> Result<Exit, Failure> {
     let refuse = |reason: String| Failure::new(Exit::Usage, reason);
     let id = &args.rule;
     let files = starter(id, args.stage).map_err(|error| refuse(error.to_string()))?;
@@ -320,7 +307,7 @@ async fn begin(global: &Global, mut config: Config, args: &NewRuleArgs) -> Resul
     let is_known = dirs
         .iter()
         .any(|dir| written.is_some() && std::fs::canonicalize(dir).ok() == written);
-    say(global, &next_steps(args, is_known));
+    say(&next_steps(args, is_known));
     Ok(Exit::Done)
 }
 

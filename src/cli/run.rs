@@ -5,9 +5,9 @@ use chrono::{DateTime, Utc};
 use super::args::{Global, RunArgs};
 use super::context::{Context, configuration, rules};
 use super::detect::{Scope, judge, preflight};
-use super::export::{export_all, roll_up, tell, warn};
+use super::export::{enter, export_all, roll_up, tell, warn};
 use super::progress::Bars;
-use super::record::or_failed;
+use super::record::{failures, or_failed};
 use super::summary::{exit, print};
 use super::{Exit, Failure};
 
@@ -32,17 +32,17 @@ pub(super) async fn run(
         let mut report = export_all(&context, &run, (None, None), args.full, &bars).await?;
         // Before the rollup, which may fail: what was exported is done.
         warn(&report);
-        tell(global, &report);
-        let refreshed = roll_up(&context, &run).await?;
-        report.failed.extend(refreshed.failed.clone());
+        tell(&report);
+        let refreshed = roll_up(&context, &run, None).await?;
+        enter(&mut report, &refreshed.failed);
         let scope = Scope {
             rules: &[],
             source: None,
         };
-        let outcome = judge(&context, &run, &set, scope, &bars).await?;
+        let outcome = judge(&context, &run, &set, scope, failures(&report), &bars).await?;
         Ok::<_, Failure>((report, refreshed, outcome))
     };
     let (report, refreshed, outcome) = or_failed(&context, &run, work).await?;
     print(global, &run, &outcome, Some((&report, &refreshed)))?;
-    Ok(exit(&outcome, report.has_failures(), args.fail_on))
+    Ok(exit(&outcome, args.fail_on))
 }

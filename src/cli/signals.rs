@@ -1,17 +1,18 @@
 //! `trueup signals`: what was found, by weight; and everything about one of them.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
 
 use super::args::{Format, Global, ListArgs, ShowArgs, SignalsCommand};
 use super::context::{Context, configuration_or_lake, rules};
 use super::output::{format, rows, say, table, write};
 use super::wording::{money, number, period, steps, text};
 use super::{Exit, Failure};
-use crate::lake::table as table_named;
 use crate::model::signal::{EntityRow, SignalRow};
-use crate::session::{self, Parameters};
-use crate::signals::{Filter, Shown, SignalsError, list as list_signals, show as show_signal};
+use crate::signals::{
+    Filter, Named, Shown, SignalsError, known, load, select, show as show_signal,
+};
 
 pub(super) async fn signals(
     global: &Global,
@@ -31,12 +32,8 @@ fn failed(error: SignalsError) -> Failure {
 
 async fn list(global: &Global, context: &Context, args: &ListArgs) -> Result<Exit, Failure> {
     let session = context.sessions.session();
-    let everything = Filter {
-        all: true,
-        ..Filter::default()
-    };
-    let all = list_signals(&context.lake, &session, &everything).await;
-    let all = all.map_err(failed)?;
+    let all = load(&context.lake, &session).await.map_err(failed)?;
+    let is_empty = all.is_empty();
     check_names(context, args, &all).await?;
     let filter = Filter {
         severity: args.severity,
@@ -46,15 +43,12 @@ async fn list(global: &Global, context: &Context, args: &ListArgs) -> Result<Exi
         customer: args.customer.clone(),
         all: args.all,
     };
-    let found = list_signals(&context.lake, &session, &filter).await;
-    let found = found.map_err(failed)?;
-    if all.is_empty() {
-        say(global, "no signals");
+    let found = select(all.into_values(), &filter);
+    if is_empty {
+        say("no signals");
     } else if found.is_empty() {
-        say(
-            global,
-            "no signals that match; --all shows those that are resolved or suppressed too",
-        );
+        let note = "no signals that match; --all shows those that are resolved or suppressed too";
+        say(note);
     }
     let headings = [
         "signal", "severity", "status", "source", "rule", "records", "impact", "title",
@@ -75,75 +69,49 @@ async fn list(global: &Global, context: &Context, args: &ListArgs) -> Result<Exi
 }
 
 /// Refuses a name that nothing has: a typing mistake must not look like a clean list.
-async fn check_names(context: &Context, args: &ListArgs, all: &[SignalRow]) -> Result<(), Failure> {
+async fn check_names(
+    context: &Context,
+    args: &ListArgs,
+    all: &BTreeMap<String, SignalRow>,
+) -> Result<(), Failure> {
     if let Some(rule) = args.rule.as_deref()
-        && !all.iter().any(|signal| signal.rule_id == rule)
+        && !all.values().any(|signal| signal.rule_id == rule)
     {
         let set = rules(&context.config).await?;
         if !set.ids().any(|id| id == rule) {
-            let of_signals = all.iter().map(|signal| signal.rule_id.as_str());
+            let of_signals = all.values().map(|signal| signal.rule_id.as_str());
             return Err(Failure::unknown("rule", rule, set.ids().chain(of_signals)));
         }
     }
     if let Some(source) = args.source.as_deref() {
-        let configured = context.config.sources.iter().map(|source| &source.name);
-        let named = configured.chain(all.iter().map(|signal| &signal.source));
-        let known: Vec<String> = named.cloned().collect();
-        let places = [("rule_runs", "source"), ("exports", "source")];
-        is_known(context, "source", source, known, &places).await?;
+        let configured = context.config.sources.iter();
+        let configured = configured.map(|source| source.name.as_str());
+        let met = configured.chain(all.values().map(|signal| signal.source.as_str()));
+        let met: Vec<&str> = met.collect();
+        check(context, Named::Source, source, &met).await?;
     }
     if let Some(customer) = args.customer.as_deref() {
-        let named = all.iter().filter_map(|signal| signal.customer_id.clone());
-        let places = [
-            ("customers", "customer_id"),
-            ("invoices", "customer_id"),
-            ("usage_daily", "customer_id"),
-        ];
-        is_known(context, "customer", customer, named.collect(), &places).await?;
+        let signals = all.values();
+        let met = signals.filter_map(|signal| signal.customer_id.as_deref());
+        let met: Vec<&str> = met.collect();
+        check(context, Named::Customer, customer, &met).await?;
     }
     Ok(())
 }
 
-/// Refuses a name that is neither among the known ones nor in any of these columns of the lake.
-async fn is_known(
-    context: &Context,
-    what: &str,
-    name: &str,
-    mut known: Vec<String>,
-    columns: &[(&'static str, &str)],
-) -> Result<(), Failure> {
-    for &(table, column) in columns {
-        if known.iter().any(|known| known == name) {
-            return Ok(());
-        }
-        known.extend(names(context, table, column).await?);
-    }
-    if known.iter().any(|known| known == name) {
+/// Refuses a name that is neither among those that were met nor anywhere in the lake.
+async fn check(context: &Context, what: Named, name: &str, met: &[&str]) -> Result<(), Failure> {
+    if met.contains(&name) {
         return Ok(());
     }
-    let known = known.iter().map(String::as_str);
-    Err(Failure::unknown(what, name, known))
-}
-
-#[derive(Deserialize)]
-struct Name {
-    name: String,
-}
-
-/// The different values of a column of the lake.
-async fn names(
-    context: &Context,
-    table: &'static str,
-    column: &str,
-) -> Result<Vec<String>, Failure> {
-    let Some(def) = table_named(table) else {
-        return Ok(Vec::new());
+    let session = context.sessions.session();
+    let found = known(&context.lake, &session, what, name).await;
+    let Err(others) = found.map_err(failed)? else {
+        return Ok(());
     };
-    let sql = format!("select distinct {column} as name from {table} where {column} is not null");
-    let (session, none) = (context.sessions.session(), Parameters::default());
-    let found = session::rows::<Name>(&context.lake, &session, def, &sql, &none).await;
-    let found = found.map_err(|error| Failure::of(Exit::Failed, &error))?;
-    Ok(found.into_iter().map(|row| row.name).collect())
+    let others = others.iter().map(String::as_str);
+    let names = met.iter().copied().chain(others);
+    Err(Failure::unknown(what.word(), name, names))
 }
 
 /// The signal of that id, or of that beginning of one.

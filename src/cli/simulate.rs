@@ -23,11 +23,11 @@ pub(super) async fn simulate(
 ) -> Result<Exit, Failure> {
     match &args.command {
         Some(SimulateCommand::Score(args)) => score(global, args, now).await,
-        None => make(global, args),
+        None => make(args),
     }
 }
 
-fn make(global: &Global, args: &SimulateArgs) -> Result<Exit, Failure> {
+fn make(args: &SimulateArgs) -> Result<Exit, Failure> {
     let Some(folder) = &args.out else {
         let missing = "simulate: name a new folder with --out";
         return Err(Failure::new(Exit::Usage, missing));
@@ -48,14 +48,11 @@ fn make(global: &Global, args: &SimulateArgs) -> Result<Exit, Failure> {
         Failure::of(exit, &error)
     })?;
     let folder = options.folder.display();
-    say(
-        global,
-        &format!(
-            "made {} subscriptions, {} usage records and {} labels; \
-             next: trueup run --config {folder}/trueup.toml",
-            made.subscriptions, made.usage_records, made.labels
-        ),
-    );
+    say(&format!(
+        "made {} subscriptions, {} usage records and {} labels; \
+         next: trueup run --config {folder}/trueup.toml",
+        made.subscriptions, made.usage_records, made.labels
+    ));
     Ok(Exit::Done)
 }
 

@@ -91,14 +91,11 @@ async fn prompt(global: &Global, desk: &Desk, rules: &RuleSet) -> Result<Exit, F
     if is_person {
         let tables: Vec<&str> = TABLES.iter().map(|def| def.name).collect();
         let views: Vec<&str> = rules.views.iter().map(|view| view.name.as_str()).collect();
-        say(
-            global,
-            &format!(
-                "tables: {}\nviews: {}\nend a query with ; and the session with ctrl-d",
-                tables.join(", "),
-                views.join(", ")
-            ),
-        );
+        say(&format!(
+            "tables: {}\nviews: {}\nend a query with ; and the session with ctrl-d",
+            tables.join(", "),
+            views.join(", ")
+        ));
     }
     let mut query = String::new();
     let mut exit = Exit::Done;

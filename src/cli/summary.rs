@@ -15,6 +15,8 @@ use crate::signals::Written;
 
 /// What a run came to.
 pub(super) struct Outcome {
+    /// What failed before or while it judged, with the reasons.
+    pub(super) failures: Vec<String>,
     pub(super) rule_runs: Vec<RuleRunRow>,
     pub(super) written: Written,
     pub(super) open: Vec<SignalRow>,
@@ -73,7 +75,8 @@ fn reason(row: &RuleRunRow) -> String {
 }
 
 /// The code that an orchestrator obeys.
-pub(super) fn exit(outcome: &Outcome, has_failures: bool, fail_on: Option<Severity>) -> Exit {
+pub(super) fn exit(outcome: &Outcome, fail_on: Option<Severity>) -> Exit {
+    let has_failures = !outcome.failures.is_empty();
     let is_partial = outcome.inconclusive().next().is_some();
     ending(&outcome.open, has_failures, is_partial, fail_on)
 }
@@ -118,6 +121,10 @@ pub(super) fn print(
     let mut text = format!("run {} as of {}\n", run.id, run.as_of.to_rfc3339());
     if let Some((report, refreshed)) = exported {
         text.push_str(&sources(report, refreshed));
+    }
+    if !outcome.failures.is_empty() {
+        let failed = outcome.failures.join("\n  ");
+        text.push_str(&format!("\nfailed:\n  {failed}\n"));
     }
     text.push_str(&signals(outcome));
     let (count, why) = unjudged(&outcome.rule_runs);
@@ -334,6 +341,7 @@ fn machine(run: &Run, outcome: &Outcome, exported: Option<(&Report, &Refreshed)>
         "run_id": run.id,
         "as_of": run.as_of,
         "exports": tables,
+        "failed": outcome.failures,
         "signals": {
             "opened": outcome.written.opened,
             "regressed": outcome.written.regressed,

@@ -19,8 +19,8 @@ use futures::{StreamExt, stream};
 
 use super::days::Day;
 use super::repeats::Repeats;
-use super::{DeriveError, replace};
-use crate::lake::{Lake, TableDef, Writer, conform, table};
+use super::{DeriveError, Writers, replace};
+use crate::lake::{Lake, TableDef, conform, table};
 use crate::session::{Pinned, Sessions};
 
 const ROLLUP: &str = include_str!("../../queries/derived/usage_daily.sql");
@@ -44,7 +44,7 @@ pub(super) async fn rebuild(
     def: &'static TableDef,
     days: &BTreeSet<Day>,
     repeats: &Repeats,
-    (part, last): (&Writer<'_>, &Writer<'_>),
+    writers: &Writers<'_>,
 ) -> Result<BTreeMap<String, String>, DeriveError> {
     let ctx = sessions.session();
     let tasks = days.iter().map(|day| {
@@ -76,8 +76,11 @@ pub(super) async fn rebuild(
         let is_last = done == days.len();
         if is_last || pending >= ROWS_PER_COMMIT {
             // The number says that all is done: without it the next refresh begins where this did.
-            let is_whole = is_last && failed.first.is_empty();
-            let writer = if is_whole { last } else { part };
+            let writer = match (is_last, failed.first.is_empty()) {
+                (false, _) => &writers.part,
+                (true, true) => &writers.whole,
+                (true, false) => &writers.lacking,
+            };
             replace(lake, &ctx, def, writer, &group, std::mem::take(&mut rows)).await?;
             group.clear();
             pending = 0;

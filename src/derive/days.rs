@@ -51,10 +51,46 @@ impl std::fmt::Display for Day {
 
 /// Every day the table has rows of.
 pub(super) async fn all(ctx: &SessionContext, table: &str) -> Result<BTreeSet<Day>, DeriveError> {
-    let failed = || DeriveError::query(format!("list the days of {table}"));
     let sql = format!("select distinct cast(usage_date as date) as day from {table}");
+    listed(ctx, &sql, &format!("list the days of {table}")).await
+}
+
+/// Every day on which a source has records that count and no row in the rollup: what cannot be rolled
+/// up leaves none, and what can leaves one at least. Records that repeat another do not count.
+pub(super) async fn lacking(ctx: &SessionContext) -> Result<BTreeSet<Day>, DeriveError> {
+    let sql = "
+        with held as (
+          select source, cast(usage_date as date) as day, count(1) as records
+          from usage_records
+          where coalesce(status, 'pending') not in ('voided', 'error')
+          group by source, cast(usage_date as date)
+        ),
+        repeated as (
+          select source as repeat_source, cast(usage_date as date) as repeat_day, count(1) as repeats
+          from usage_duplicates
+          group by source, cast(usage_date as date)
+        ),
+        rolled as (
+          select distinct source as rolled_source, cast(usage_date as date) as rolled_day
+          from usage_daily
+        ),
+        counted as (
+          select h.source, h.day
+          from held h
+          left join repeated r on r.repeat_source = h.source and r.repeat_day = h.day
+          where h.records > coalesce(r.repeats, 0)
+        )
+        select distinct c.day
+        from counted c
+        left anti join rolled d on d.rolled_source = c.source and d.rolled_day = c.day";
+    listed(ctx, sql, "list the days that the rollup lacks").await
+}
+
+/// The days in the first column.
+async fn listed(ctx: &SessionContext, sql: &str, what: &str) -> Result<BTreeSet<Day>, DeriveError> {
+    let failed = || DeriveError::query(what);
     let batches = ctx
-        .sql(&sql)
+        .sql(sql)
         .await
         .map_err(failed())?
         .collect()

@@ -7,8 +7,9 @@
 //!                 (usage_keys)   here or elsewhere   (usage_duplicates)                (usage_daily)
 //! ```
 //! Every table remembers, as its transaction number, the version of `usage_records` it was built from.
-//! A day that cannot be rolled up for one source is left out for that source alone, and the rollup
-//! stays one of the older version: the next refresh takes up every day that changed since.
+//! A day that cannot be rolled up for one source is left out for that source alone, and the rollup's
+//! number goes under a name that says so: until all is whole again, a refresh also takes up the days
+//! on which the rollup lacks a source that has records, and no other day that did not change.
 
 mod daily;
 mod days;
@@ -30,13 +31,15 @@ use keys::{DayKeys, KeySet};
 
 /// Name of the writer whose transaction number is the version built from, plus one.
 const WRITER: &str = "derive";
+/// The same where the rollup lacks days of some sources.
+const LACKING: &str = "derive-lacking";
 /// Name of the writer of all groups of days but the last.
 const PART: &str = "derive-part";
 
 /// What a refresh rebuilt.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Refreshed {
-    /// Days whose usage records changed since the last refresh.
+    /// Days whose usage records changed since the last refresh, or that failed in it.
     pub days_changed: usize,
     /// Days that were rolled up again.
     pub days_rebuilt: usize,
@@ -84,25 +87,31 @@ struct Tables {
     daily: &'static TableDef,
 }
 
+impl Tables {
+    fn declared() -> Result<Self, DeriveError> {
+        let declared = |name: &'static str| table(name).ok_or(DeriveError::Undeclared(name));
+        Ok(Self {
+            usage: declared("usage_records")?,
+            keys: declared("usage_keys")?,
+            duplicates: declared("usage_duplicates")?,
+            daily: declared("usage_daily")?,
+        })
+    }
+}
+
 /// Brings the derived tables up to the newest version of `usage_records`.
 pub async fn refresh(
     lake: &Lake,
     sessions: &Sessions,
     run_id: &str,
 ) -> Result<Refreshed, DeriveError> {
-    let declared = |name: &'static str| table(name).ok_or(DeriveError::Undeclared(name));
-    let tables = Tables {
-        usage: declared("usage_records")?,
-        keys: declared("usage_keys")?,
-        duplicates: declared("usage_duplicates")?,
-        daily: declared("usage_daily")?,
-    };
+    let tables = Tables::declared()?;
     let Some(source) = lake.existing(tables.usage).await? else {
         return Ok(Refreshed::default());
     };
     let version = source.version().unwrap_or(0);
     let built = built_from(lake, &tables).await?;
-    if built == Some(version) {
+    if built.is_some_and(|built| built.version == version && built.lacking.is_none()) {
         return Ok(Refreshed::default());
     }
     let ctx = sessions.session();
@@ -119,12 +128,18 @@ pub async fn refresh(
 
     let present = days::all(&ctx, "usage_records").await?;
     let changed = match built {
-        Some(built) => changed_days(&tables, &source, built).await?,
+        Some(built) => changed_days(&tables, &source, built.version).await?,
         None => None,
     };
     let full = changed.is_none();
+    let lacking = built.and_then(|built| built.lacking);
     let changed = match changed {
-        Some(days) => days,
+        Some(mut days) => {
+            if lacking.is_some() {
+                days.extend(days::lacking(&ctx).await?);
+            }
+            days
+        }
         // A full build also clears days that only the old rollup knows.
         None => present
             .union(&days::all(&ctx, "usage_daily").await?)
@@ -143,15 +158,23 @@ pub async fn refresh(
     let affected: BTreeSet<Day> = changed.union(&repeats.affected).copied().collect();
 
     let number = i64::try_from(version).unwrap_or(i64::MAX - 1) + 1;
-    let last = Writer {
-        name: WRITER.to_owned(),
+    let numbered = |name: &str| Writer {
+        name: name.to_owned(),
         run_id,
         number: Some(number),
     };
-    let part = Writer::new(PART, run_id);
-    keys::write(lake, &ctx, tables.keys, &new_keys, &part, &last).await?;
-    let rows = repeats.rows.clone();
-    replace(lake, &ctx, tables.duplicates, &last, &affected, rows).await?;
+    let writers = Writers {
+        part: Writer::new(PART, run_id),
+        whole: numbered(WRITER),
+        // Under a number that is there already nothing would be written.
+        lacking: if lacking.is_some_and(|tried| tried >= version) {
+            Writer::new(PART, run_id)
+        } else {
+            numbered(LACKING)
+        },
+    };
+    let (part, whole) = (&writers.part, &writers.whole);
+    keys::write(lake, &ctx, tables.keys, &new_keys, part, whole).await?;
     let failed = daily::rebuild(
         lake,
         sessions,
@@ -159,9 +182,12 @@ pub async fn refresh(
         tables.daily,
         &affected,
         &repeats,
-        (&part, &last),
+        &writers,
     )
     .await?;
+    // Last: as long as it is the old one, a day that lost its repeat is known to be one to build again.
+    let rows = repeats.rows.clone();
+    replace(lake, &ctx, tables.duplicates, whole, &affected, rows).await?;
     Ok(Refreshed {
         days_changed: changed.len(),
         days_rebuilt: affected.len(),
@@ -170,19 +196,71 @@ pub async fn refresh(
     })
 }
 
-/// The version of `usage_records` that all derived tables are built from; `None` if any never was.
-async fn built_from(lake: &Lake, tables: &Tables) -> Result<Option<u64>, DeriveError> {
-    let mut oldest = u64::MAX;
-    for def in [tables.keys, tables.duplicates, tables.daily] {
-        let Some(table) = lake.existing(def).await? else {
-            return Ok(None);
-        };
-        match last_number(def, &table, WRITER).await? {
-            Some(number) => oldest = oldest.min(u64::try_from(number - 1).unwrap_or(0)),
+/// Whether a refresh would change anything.
+///
+/// # Errors
+/// A table of the lake that cannot be read.
+pub async fn is_behind(lake: &Lake) -> Result<bool, DeriveError> {
+    let tables = Tables::declared()?;
+    let Some(source) = lake.existing(tables.usage).await? else {
+        return Ok(false);
+    };
+    let Some(built) = built_from(lake, &tables).await? else {
+        return Ok(true);
+    };
+    // A commit that only merged files changed no day.
+    let days = changed_days(&tables, &source, built.version).await?;
+    Ok(built.lacking.is_some() || days.is_none_or(|days| !days.is_empty()))
+}
+
+/// Who writes the rollup.
+struct Writers<'a> {
+    /// All groups of days but the last.
+    part: Writer<'a>,
+    /// The last, where nothing is missing.
+    whole: Writer<'a>,
+    /// The last, where days of some sources are.
+    lacking: Writer<'a>,
+}
+
+/// How far the derived tables have come, in versions of `usage_records`.
+#[derive(Clone, Copy)]
+struct Built {
+    /// What all of them are built from, but for the days that the rollup lacks.
+    version: u64,
+    /// What the rollup is built from where it lacks days of some sources.
+    lacking: Option<u64>,
+}
+
+/// How far the derived tables have come; `None` if any of them never was built.
+async fn built_from(lake: &Lake, tables: &Tables) -> Result<Option<Built>, DeriveError> {
+    let mut version = u64::MAX;
+    for def in [tables.keys, tables.duplicates] {
+        match numbered_by(lake, def, WRITER).await? {
+            Some(built) => version = version.min(built),
             None => return Ok(None),
         }
     }
-    Ok(Some(oldest))
+    let whole = numbered_by(lake, tables.daily, WRITER).await?;
+    let lacking = numbered_by(lake, tables.daily, LACKING).await?;
+    let newest = whole.max(lacking);
+    Ok(newest.map(|daily| Built {
+        version: version.min(daily),
+        lacking: lacking.filter(|_| lacking > whole),
+    }))
+}
+
+/// The version of `usage_records` that the table was last built from under this name.
+async fn numbered_by(
+    lake: &Lake,
+    def: &'static TableDef,
+    writer: &str,
+) -> Result<Option<u64>, DeriveError> {
+    let Some(table) = lake.existing(def).await? else {
+        return Ok(None);
+    };
+    let number = last_number(def, &table, writer).await?;
+    Ok(number.map(|number| u64::try_from(number - 1).unwrap_or(0)))
 }
 
 async fn changed_days(

@@ -119,7 +119,7 @@ pub(super) async fn ask(
     };
     match workers.run(request.timeout, query).await {
         Bounded::Done(Ok((batches, scanned))) => match findings::read(&batches) {
-            Ok(found) => match findings::fault(&found, asked, request.sources) {
+            Ok(found) => match findings::fault(&found, asked, request.sources, world) {
                 None => Answer::Found(found, scanned),
                 Some(reason) => Answer::Failed(format!("a row of its answer {reason}")),
             },

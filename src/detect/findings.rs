@@ -5,10 +5,11 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{DataType, Schema};
 use serde_json::{Map, Value};
 
+use super::world::World;
 use crate::config::Source;
 use crate::lake::from_batches;
 use crate::model::finding::{ENTITY_TYPES, TEXT_COLUMNS};
-use crate::model::text::nearest;
+use crate::model::text::hint;
 use crate::model::{Decimal, Finding};
 
 /// The findings in the rows; an error names what is wrong with a row.
@@ -22,30 +23,29 @@ pub(super) fn read(batches: &[RecordBatch]) -> Result<Vec<Finding>, String> {
 }
 
 /// What is wrong with a finding that could be read but belongs to nothing: left out it would be missed.
-/// Of sources that are configured and not asked for, nothing is said.
-pub(super) fn fault(found: &[Finding], asked: &[String], sources: &[Source]) -> Option<String> {
+/// Of sources that are not asked for, or no longer configured, nothing is said.
+pub(super) fn fault(
+    found: &[Finding],
+    asked: &[String],
+    sources: &[Source],
+    world: &World,
+) -> Option<String> {
     found.iter().find_map(|finding| {
         let (source, entity_type) = (&finding.source, finding.entity_type.as_str());
-        if !sources.iter().any(|known| known.name == *source) {
-            let hint = meant(source, sources.iter().map(|known| known.name.as_str()));
+        if !sources.iter().any(|known| known.name == *source) && !world.has_had(source) {
+            let hint = hint(source, sources.iter().map(|known| known.name.as_str()));
             return Some(format!(
                 "is of source `{source}`, which is not configured{hint}"
             ));
         }
         if asked.contains(source) && !ENTITY_TYPES.contains(&entity_type) {
-            let hint = meant(entity_type, ENTITY_TYPES.iter().copied());
+            let hint = hint(entity_type, ENTITY_TYPES.iter().copied());
             return Some(format!(
                 "is about a `{entity_type}`, which is no type of record{hint}"
             ));
         }
         None
     })
-}
-
-fn meant<'w>(word: &str, known: impl Iterator<Item = &'w str>) -> String {
-    nearest(word, known)
-        .map(|known| format!("; did you mean `{known}`?"))
-        .unwrap_or_default()
 }
 
 fn finding(schema: &Schema, mut row: Map<String, Value>) -> Result<Finding, String> {

@@ -8,12 +8,15 @@ use serde::Deserialize;
 
 use super::needs::{Held, given_up};
 use super::world::{World, canonical_behind};
-use super::{DetectError, SourceOutcome};
+use super::{DetectError, SourceOutcome, before};
 use crate::config::{Role, Source};
 use crate::lake::{LakeError, from_batches};
 use crate::model::Verdict;
 use crate::model::span::format_span;
 use crate::rules::Rule;
+
+/// For so long a system may rightly deliver nothing, however short the window of a rule.
+const QUIET: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// What a partner is compared by.
 const USAGE: &[&str] = &["usage_records"];
@@ -32,6 +35,7 @@ struct LastExport {
     table_name: String,
     status: String,
     finished_at: Option<DateTime<Utc>>,
+    high_watermark: Option<DateTime<Utc>>,
     error: Option<String>,
 }
 
@@ -47,7 +51,8 @@ impl Inputs {
             source: Box::new(source),
         };
         // An export without an end counts from its start: a later one that ended makes up for it.
-        let query = "select source, table_name, status, finished_at, error from exports
+        let query =
+            "select source, table_name, status, finished_at, high_watermark, error from exports
                      qualify row_number() over (partition by source, table_name
                                                 order by coalesce(finished_at, started_at) desc,
                                                          export_id) = 1";
@@ -114,6 +119,7 @@ impl Inputs {
         given_up(rule, source, &tables)
             .map(skipped)
             .or_else(|| self.missing(rule, source, &tables, as_of))
+            .or_else(|| self.over(rule, source, &tables, as_of))
             .or_else(|| self.idle(rule, source, &tables))
             .or_else(|| self.gap(rule, source, &tables))
             .or_else(|| self.partner_obstacle(rule, sources, as_of))
@@ -133,17 +139,21 @@ impl Inputs {
         if partners.is_empty() {
             return Some(skipped(format!("no {role} source is configured")));
         }
-        let reasons = partners
-            .iter()
-            .map(|partner| given_up(rule, partner, USAGE))
-            .collect::<Option<Vec<String>>>();
+        let gone = |partner: &Source| {
+            given_up(rule, partner, USAGE).or_else(|| {
+                let is_gone = is_without(partner, USAGE[0]) && !may_lack(rule, USAGE[0]);
+                is_gone.then(|| format!("{} has no {}", partner.name, USAGE[0]))
+            })
+        };
+        let reasons = partners.iter().map(|partner| gone(partner));
+        let reasons = reasons.collect::<Option<Vec<String>>>();
         if let Some(reason) = reasons.and_then(|reasons| reasons.into_iter().next()) {
             return Some(skipped(reason));
         }
         // One that has nothing to compare by is left out of the comparison.
         let comparable = partners
             .into_iter()
-            .filter(|partner| given_up(rule, partner, USAGE).is_none());
+            .filter(|partner| gone(partner).is_none());
         let problem = |partner: &Source| {
             let missing = self.missing(rule, partner, USAGE, as_of);
             missing.or_else(|| self.gap(rule, partner, USAGE))
@@ -151,6 +161,29 @@ impl Inputs {
         comparable
             .filter_map(problem)
             .find(|problem| problem.verdict == Verdict::Inconclusive)
+    }
+
+    /// Usage that ended before the rule begins to look: there is nothing in its window that could be wrong.
+    fn over(
+        &self,
+        rule: &Rule,
+        source: &Source,
+        tables: &[&'static str],
+        as_of: DateTime<Utc>,
+    ) -> Option<SourceOutcome> {
+        if self.is_past || !tables.contains(&USAGE[0]) || is_without(source, USAGE[0]) {
+            return None;
+        }
+        let key = (source.name.clone(), USAGE[0].to_owned());
+        let newest = self.exports.get(&key)?.high_watermark?;
+        (newest < before(as_of, rule.window.max(QUIET))).then(|| {
+            inconclusive(format!(
+                "the newest record of {} of {} is of {}: there is none in the window of the rule",
+                USAGE[0],
+                source.name,
+                newest.to_rfc3339_opts(SecondsFormat::Secs, true)
+            ))
+        })
     }
 
     fn idle(&self, rule: &Rule, source: &Source, tables: &[&'static str]) -> Option<SourceOutcome> {
@@ -267,6 +300,87 @@ mod tests {
     use crate::config::SourceKind;
 
     #[test]
+    fn a_partner_without_usage_is_no_partner() {
+        let source = |name: &str, role: Role, without: &[&str]| Source {
+            name: name.to_owned(),
+            kind: SourceKind::Files,
+            role,
+            platform: "generic".to_owned(),
+            path: "memory:///".parse().unwrap(),
+            tables: BTreeMap::new(),
+            without: without.iter().map(|&name| name.to_owned()).collect(),
+        };
+        let rules = crate::rules::embedded().unwrap();
+        let rule = rules.rule("usage-mismatch").unwrap();
+        let verdict = |partners: &[(&str, &[&str])]| {
+            let mut sources = vec![source("shop", Role::Billing, &[])];
+            for (name, without) in partners {
+                sources.push(source(name, Role::Metering, without));
+            }
+            let as_of = DateTime::<Utc>::UNIX_EPOCH;
+            let outcome = Inputs::default().partner_obstacle(rule, &sources, as_of)?;
+            Some((outcome.verdict, outcome.reason.unwrap_or_default()))
+        };
+        let skipped = |reason: &str| Some((Verdict::Skipped, reason.to_owned()));
+        assert_eq!(verdict(&[]), skipped("no metering source is configured"));
+        assert_eq!(
+            verdict(&[("events", &["usage_records"])]),
+            skipped("events has no usage_records")
+        );
+        // The one that has usage is compared with, and was never exported.
+        let never = "usage_records of probes has never been exported";
+        assert_eq!(
+            verdict(&[("events", &["usage_records"]), ("probes", &[])]),
+            Some((Verdict::Inconclusive, never.to_owned()))
+        );
+    }
+
+    #[test]
+    fn usage_that_ended_before_the_window_is_not_clean() {
+        let source = Source {
+            name: "shop".to_owned(),
+            kind: SourceKind::Files,
+            role: Role::Billing,
+            platform: "generic".to_owned(),
+            path: "memory:///".parse().unwrap(),
+            tables: BTreeMap::new(),
+            without: Vec::new(),
+        };
+        let rules = crate::rules::embedded().unwrap();
+        let mut rule = rules.rule("negative-usage").unwrap().clone();
+        rule.window = Duration::from_secs(45 * 86_400);
+        let as_of: DateTime<Utc> = "2026-03-04T12:00:00Z".parse().unwrap();
+        let judged = |rule: &Rule, newest: &str| {
+            let last = LastExport {
+                source: "shop".to_owned(),
+                table_name: "usage_records".to_owned(),
+                status: "ok".to_owned(),
+                finished_at: Some(as_of),
+                high_watermark: Some(newest.parse().unwrap()),
+                error: None,
+            };
+            let key = (last.source.clone(), last.table_name.clone());
+            let inputs = Inputs {
+                exports: BTreeMap::from([(key, last)]),
+                ..Inputs::default()
+            };
+            inputs.over(rule, &source, USAGE, as_of)
+        };
+        assert!(judged(&rule, "2026-01-18T12:00:00Z").is_none());
+        let outcome = judged(&rule, "2026-01-18T11:59:59Z").unwrap();
+        assert_eq!(outcome.verdict, Verdict::Inconclusive);
+        assert_eq!(
+            outcome.reason.unwrap(),
+            "the newest record of usage_records of shop is of 2026-01-18T11:59:59Z: there is none in the \
+             window of the rule"
+        );
+        // A window of hours does not make a quiet week end stale.
+        rule.window = Duration::from_secs(3600);
+        assert!(judged(&rule, "2026-02-25T12:00:00Z").is_none());
+        assert!(judged(&rule, "2026-02-25T11:59:59Z").is_some());
+    }
+
+    #[test]
     fn an_export_is_fresh_only_when_it_ended_well_and_lately() {
         let source = Source {
             name: "shop".to_owned(),
@@ -287,6 +401,7 @@ mod tests {
                 table_name: "prices".to_owned(),
                 status: status.to_owned(),
                 finished_at,
+                high_watermark: None,
                 error: None,
             };
             let key = (last.source.clone(), last.table_name.clone());

@@ -102,7 +102,7 @@ pub struct Detection<'a> {
     pub outcomes: Vec<RuleOutcome<'a>>,
     /// Table → version it was judged on.
     pub versions: BTreeMap<&'static str, u64>,
-    /// Those tables, and no views: for what follows to read the same versions.
+    /// Those tables, and views that look at no window: for what follows to read the same versions.
     pub world: World,
 }
 
@@ -159,7 +159,7 @@ pub async fn detect<'a>(
         progress(done, rules.len(), &rule.id);
         outcomes.push(evaluate::evaluate(request, workers, &world, &inputs, rule).await?);
     }
-    world.clear_views(&views)?;
+    world.clear_windows(&views)?;
     Ok(Detection {
         outcomes,
         versions: world.versions().clone(),

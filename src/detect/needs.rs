@@ -1,14 +1,16 @@
 //! Whether a source holds what a rule cannot do without.
 //!
 //! What a platform does not provide is NULL in every row, and a table may be there without a row in it.
-//! A rule that needs them would find nothing, and seem to say that all is well. Asked once a run: every
-//! part of the question ends at the first row that answers it, whatever the size of the table.
+//! A rule that needs them would find nothing, and seem to say that all is well. Asked once a run: a part
+//! of the question ends at the first row that answers it; one without an answer costs what the
+//! statistics of the files do not rule out.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use datafusion::error::Result;
 use serde::Deserialize;
 
+use super::evaluate::first_line;
 use super::inputs::{is_without, may_lack, needed};
 use super::world::World;
 use crate::config::Source;
@@ -16,7 +18,7 @@ use crate::lake::from_batches;
 use crate::rules::{Column, Need, Rule};
 
 /// Tables that are empty only where nothing came through.
-const NEVER_EMPTY: [&str; 2] = ["usage_records", "prices"];
+const NEVER_EMPTY: [&str; 4] = ["usage_records", "prices", "invoices", "invoice_lines"];
 
 /// Stands for the rows themselves where a column would be named.
 const ROWS: &str = "";
@@ -24,9 +26,12 @@ const ROWS: &str = "";
 /// Parts of one query: its plan is nested as deep.
 const PARTS: usize = 16;
 
-/// What holds anything: source, table, column.
+/// What holds anything: source, table, column; and where nobody could look: source, table.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Held(BTreeSet<(String, String, String)>);
+pub(super) struct Held {
+    values: BTreeSet<(String, String, String)>,
+    unread: BTreeMap<(String, String), String>,
+}
 
 #[derive(Deserialize)]
 struct Holding {
@@ -58,36 +63,43 @@ impl Held {
         }
         let mut held = Self::default();
         for (table, columns) in wanted {
-            let parts: Vec<String> = sources
+            let parts: Vec<(&Source, String)> = sources
                 .iter()
                 .filter(|source| !is_without(source, table))
                 .flat_map(|source| {
                     let columns = columns.iter();
-                    columns.map(move |column| part(source, table, column))
+                    columns.map(move |column| (source, part(source, table, column)))
                 })
                 .collect();
             for parts in parts.chunks(PARTS) {
-                match ask(world, &parts.join(" union all ")).await {
-                    Ok(rows) => held.0.extend(
-                        rows.into_iter()
-                            .map(|row| (row.source, table.to_owned(), row.column_name)),
-                    ),
-                    // The rules that read it will say what is wrong with it.
-                    Err(_) => held.take_for_granted(sources, table, &columns),
-                }
+                held.look(world, table, parts).await;
             }
         }
         held
     }
 
-    fn take_for_granted(&mut self, sources: &[Source], table: &str, columns: &BTreeSet<&str>) {
-        for source in sources {
-            let held = columns.iter().map(|&column| {
-                let (source, table) = (source.name.clone(), table.to_owned());
-                (source, table, column.to_owned())
-            });
-            self.0.extend(held);
+    /// All at once; where that fails, one by one, so that the data of one source blinds no other.
+    async fn look(&mut self, world: &World, table: &str, parts: &[(&Source, String)]) {
+        let queries: Vec<&str> = parts.iter().map(|(_, query)| query.as_str()).collect();
+        if let Ok(rows) = ask(world, &queries.join(" union all ")).await {
+            return self.keep(table, rows);
         }
+        for (source, query) in parts {
+            match ask(world, query).await {
+                Ok(rows) => self.keep(table, rows),
+                Err(error) => {
+                    let key = (source.name.clone(), table.to_owned());
+                    self.unread.insert(key, first_line(&error));
+                }
+            }
+        }
+    }
+
+    fn keep(&mut self, table: &str, rows: Vec<Holding>) {
+        let values = rows
+            .into_iter()
+            .map(|row| (row.source, table.to_owned(), row.column_name));
+        self.values.extend(values);
     }
 
     /// Why the silence of the rule would say nothing about these tables of the source, if so.
@@ -97,6 +109,16 @@ impl Held {
         source: &Source,
         tables: &[&'static str],
     ) -> Option<String> {
+        let unread = tables.iter().find_map(|table| {
+            let key = (source.name.clone(), (*table).to_owned());
+            Some((table, self.unread.get(&key)?))
+        });
+        if let Some((table, error)) = unread {
+            return Some(format!(
+                "{table} of {} cannot be read: {error}",
+                source.name
+            ));
+        }
         let is_empty = |table: &&str| {
             let is_wanted = tables.contains(table) && !may_lack(rule, table);
             is_wanted && !is_without(source, table) && !self.has(source, table, ROWS)
@@ -139,7 +161,7 @@ impl Held {
 
     fn has(&self, source: &Source, table: &str, column: &str) -> bool {
         let key = (source.name.clone(), table.to_owned(), column.to_owned());
-        self.0.contains(&key)
+        self.values.contains(&key)
     }
 }
 
@@ -277,7 +299,10 @@ mod tests {
             let (table, column) = ((*table).to_owned(), (*column).to_owned());
             ("shop".to_owned(), table, column)
         });
-        Held(known.collect())
+        Held {
+            values: known.collect(),
+            unread: BTreeMap::new(),
+        }
     }
 
     #[test]
@@ -340,24 +365,26 @@ mod tests {
 
     #[test]
     fn tables_that_may_be_empty_ask_for_no_column() {
-        let rule = rule(&[&[("invoice_lines", "item_id")]]);
+        let rule = rule(&[&[("subscriptions", "status")]]);
+        let tables = ["prices", "subscriptions", "usage_records"];
         let mut shop = source("shop");
-        let gap = |rows: &[(&str, &str)], shop: &Source| held(rows).gap(&rule, shop, &TABLES);
-        assert_eq!(gap(&FILLED[1..], &shop), None);
+        let gap = |rows: &[(&str, &str)], shop: &Source| held(rows).gap(&rule, shop, &tables);
+        // No row of subscriptions at all.
+        assert_eq!(gap(&FILLED, &shop), None);
         assert_eq!(
             gap(&FILLED[..2], &shop).unwrap(),
             "usage_records of shop holds no row: rule unbilled-usage needs some; export them, or \
              add \"usage_records\" to `without` of the source"
         );
-        shop.without = vec!["usage_records".to_owned(), "invoice_lines".to_owned()];
+        shop.without = vec!["usage_records".to_owned(), "subscriptions".to_owned()];
         assert_eq!(gap(&FILLED[1..2], &shop), None);
-        assert_eq!(given_up(&rule, &shop, &TABLES), None);
+        assert_eq!(given_up(&rule, &shop, &tables), None);
         let spared = Rule {
             may_lack: vec!["usage_daily".to_owned()],
             ..rule.clone()
         };
         shop.without.clear();
-        assert_eq!(held(&FILLED[1..2]).gap(&spared, &shop, &TABLES), None);
+        assert_eq!(held(&FILLED[1..2]).gap(&spared, &shop, &tables), None);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
 use super::evaluate::parameters;
 use super::world::World;
 use crate::model::finding::TEXT_COLUMNS;
-use crate::model::text::nearest;
+use crate::model::text::{hint, nearest};
 use crate::rules::condition::Condition;
 use crate::rules::{EXPLAINED_COLUMNS, Rule, RuleSet, View};
 use crate::session::{Parameters, Sessions, plan_read_only, tables_read};
@@ -230,10 +230,7 @@ fn faults(rule: &Rule, plan: &LogicalPlan, behind: &Behind) -> Result<Vec<PlanPr
 }
 
 fn unknown_column(place: &str, name: &str, columns: &BTreeSet<&str>) -> String {
-    let hint = nearest(name, columns.iter().copied());
-    let hint = hint
-        .map(|name| format!("; did you mean `{name}`?"))
-        .unwrap_or_default();
+    let hint = hint(name, columns.iter().copied());
     format!("{place} names `{name}`, which the query does not return{hint}")
 }
 

@@ -10,19 +10,21 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::datasource::MemTable;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::prelude::{Expr, SessionContext, col, lit};
+use serde::Deserialize;
 
 use super::DetectError;
 use crate::config::Source;
-use crate::lake::{Lake, TABLES, Zone};
+use crate::lake::{Lake, TABLES, Zone, from_batches};
 use crate::rules::View;
 use crate::session::{Parameters, Pinned, Sessions, plan_read_only};
 
 /// The table of what is configured.
 pub(super) const RUN_SOURCES: &str = "run_sources";
 
-/// Rows of small tables that are kept in memory while rules are judged: some hundred MB at most. Dozens
-/// of rules read the catalogue, the subscriptions and the invoices again and again.
-const HELD_ROWS: usize = 250_000;
+/// Bytes of files of small tables that are kept in memory while rules are judged, where they take some
+/// ten times as much. Dozens of rules read the catalogue, the subscriptions and the invoices again and
+/// again; beside them, opening files is what a small lake costs.
+const HELD_BYTES: u64 = 16 * 1024 * 1024;
 
 /// A session with everything a rule may read.
 #[derive(Clone)]
@@ -30,6 +32,7 @@ pub struct World {
     ctx: SessionContext,
     versions: BTreeMap<&'static str, u64>,
     small: Vec<&'static str>,
+    exported: BTreeSet<String>,
 }
 
 impl World {
@@ -57,11 +60,18 @@ impl World {
             })
             .collect();
         register_sources(&ctx, &rows).map_err(prepared)?;
+        let exported = exported(&ctx).await.map_err(prepared)?;
         Ok(Self {
             ctx,
             versions: pinned.versions().clone(),
             small: small(&pinned),
+            exported,
         })
+    }
+
+    /// Whether the lake has had this source, configured now or not.
+    pub(super) fn has_had(&self, source: &str) -> bool {
+        self.exported.contains(source)
     }
 
     /// Reads the small ones of these tables once, for all who will ask for them. A table that cannot be
@@ -81,8 +91,12 @@ impl World {
     }
 
     async fn hold(&self, table: &str) -> Result<()> {
-        let Ok(held) = self.ctx.table(table).await?.cache().await else {
-            return Ok(());
+        let held = match self.ctx.table(table).await?.cache().await {
+            Ok(held) => held,
+            Err(error) => {
+                tracing::debug!(table, %error, "a small table is not kept in memory");
+                return Ok(());
+            }
         };
         self.ctx.deregister_table(table)?;
         self.ctx.register_table(table, held.into_view())?;
@@ -131,6 +145,7 @@ impl World {
             ctx,
             versions: BTreeMap::new(),
             small: Vec::new(),
+            exported: BTreeSet::new(),
         })
     }
 
@@ -140,6 +155,7 @@ impl World {
             ctx,
             versions: self.versions.clone(),
             small: self.small.clone(),
+            exported: self.exported.clone(),
         }
     }
 
@@ -178,9 +194,7 @@ impl World {
         let parameters = Parameters::of_window(as_of, window.0, window.1);
         let mut again: Vec<&str> = Vec::new();
         for view in views.iter().filter(|view| !view.materialise) {
-            let moves =
-                view.sql.contains("$window_") || again.iter().any(|name| view.sql.contains(name));
-            if moves {
+            if looks_at_window(view, &again) {
                 self.define(view, &parameters).await?;
                 again.push(&view.name);
             }
@@ -188,11 +202,16 @@ impl World {
         Ok(())
     }
 
-    /// Takes views out again: the tables stay, and what was computed for the views is let go.
-    pub(super) fn clear_views(&self, views: &[&View]) -> std::result::Result<(), DetectError> {
+    /// Takes out the views that look at a window: what they hold is that of a rule. The others stay as
+    /// they were computed.
+    pub(super) fn clear_windows(&self, views: &[&View]) -> std::result::Result<(), DetectError> {
+        let mut gone: Vec<&str> = Vec::new();
         for view in views {
-            let cleared = self.ctx.deregister_table(view.name.as_str());
-            cleared.map_err(|source| failed(view, source))?;
+            if looks_at_window(view, &gone) {
+                let cleared = self.ctx.deregister_table(view.name.as_str());
+                cleared.map_err(|source| failed(view, source))?;
+                gone.push(&view.name);
+            }
         }
         Ok(())
     }
@@ -223,16 +242,32 @@ impl World {
     }
 }
 
-/// The smallest tables, as many as fit into [`HELD_ROWS`] together.
+/// Whether what a view holds depends on a window, by itself or through one of these views.
+fn looks_at_window(view: &View, others: &[&str]) -> bool {
+    view.sql.contains("$window_") || others.iter().any(|name| view.sql.contains(name))
+}
+
+/// Every source that was ever exported.
+async fn exported(ctx: &SessionContext) -> Result<BTreeSet<String>> {
+    #[derive(Deserialize)]
+    struct Exported {
+        source: String,
+    }
+    let rows = ctx.sql("select distinct source from exports").await?;
+    let rows: Vec<Exported> = from_batches(&rows.collect().await?)?;
+    Ok(rows.into_iter().map(|row| row.source).collect())
+}
+
+/// The smallest tables, as many as fit into [`HELD_BYTES`] together.
 fn small(pinned: &Pinned) -> Vec<&'static str> {
-    let mut sizes: Vec<(usize, &'static str)> = TABLES
+    let mut sizes: Vec<(u64, &'static str)> = TABLES
         .iter()
-        .filter_map(|def| Some((pinned.rows(def.name)?, def.name)))
+        .filter_map(|def| Some((pinned.bytes(def.name)?, def.name)))
         .collect();
     sizes.sort_unstable();
-    let mut room = HELD_ROWS;
-    let fitting = sizes.into_iter().map_while(|(rows, table)| {
-        room = room.checked_sub(rows)?;
+    let mut room = HELD_BYTES;
+    let fitting = sizes.into_iter().map_while(|(bytes, table)| {
+        room = room.checked_sub(bytes)?;
         Some(table)
     });
     fitting.collect()

@@ -86,12 +86,14 @@ impl<'a> Desk<'a> {
             if !self.ctx.table_exist(name)? {
                 let query = plan_read_only(self.ctx, &view.sql).await?;
                 let query = query.with_param_values(self.parameters.values())?;
-                let query = if view.materialise {
-                    query.cache().await?
+                // What does not fit into memory is read again by each who asks for it.
+                let held = if view.materialise {
+                    query.clone().cache().await.ok()
                 } else {
-                    query
+                    None
                 };
-                self.ctx.register_table(name, query.into_view())?;
+                let table = held.unwrap_or(query).into_view();
+                self.ctx.register_table(name, table)?;
                 self.defined.push(view.name.clone());
             }
         }

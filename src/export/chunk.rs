@@ -1,24 +1,24 @@
 //! Rows gathered until they are worth a commit, then brought into the table together.
 
+mod parts;
+mod text;
+
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use chrono::{DateTime, Utc};
-use datafusion::arrow::array::{Array, AsArray, RecordBatch, UInt32Array};
+use datafusion::arrow::array::{RecordBatch, UInt32Array};
 use datafusion::arrow::compute::{concat_batches, take_record_batch};
-use datafusion::arrow::datatypes::TimestampMicrosecondType;
-use datafusion::arrow::error::ArrowError;
-use serde_json::{Map, Value};
 
+use self::parts::{Part, Parts};
+use self::text::{texts, watermark};
 use super::later::{Contender, Later, keys};
 use super::rows::RejectRow;
 use super::{ExportError, Request};
 use crate::lake::{
-    LakeError, Outcome, Rejected, TableDef, Upsert, Writer, contested, from_batches, to_batch,
-    upsert,
+    LakeError, Outcome, Rejected, TableDef, Upsert, Writer, contested, to_batch, upsert,
 };
-use crate::model::Decimal;
 use crate::model::identity::short_id;
-use crate::sources::{Decoded, Places, Reject};
+use crate::sources::{Decoded, Reject};
 
 /// Rows in one commit: some hundred megabytes of memory at most.
 const ROWS_PER_COMMIT: usize = 1_000_000;
@@ -51,21 +51,12 @@ struct Fresh {
     hashes: HashSet<u64>,
 }
 
-/// Rows that were read together.
-struct Part {
-    file: String,
-    places: Places,
-    rows: RecordBatch,
-}
-
 pub(super) struct Chunk<'a> {
     request: &'a Request<'a>,
     def: &'static TableDef,
     writer: &'a Writer<'a>,
     source: &'a str,
-    /// In the order in which they were read.
-    parts: Vec<Part>,
-    rows: usize,
+    parts: Parts,
     rejects: Vec<RejectRow>,
     /// What may outrank the rows that are read.
     later: Later<'a>,
@@ -97,8 +88,7 @@ impl<'a> Chunk<'a> {
             def,
             writer,
             source,
-            parts: Vec::new(),
-            rows: 0,
+            parts: Parts::default(),
             rejects: Vec::new(),
             later,
             fresh,
@@ -118,13 +108,12 @@ impl<'a> Chunk<'a> {
         }
         let latest = watermark(&decoded.batch, self.request.run.as_of);
         self.counts.high_watermark = self.counts.high_watermark.max(latest);
-        self.rows += decoded.batch.num_rows();
-        self.parts.push(Part {
+        self.parts.add(Part {
             file: file.to_owned(),
             places: decoded.places,
             rows: decoded.batch,
         });
-        if self.rows >= ROWS_PER_COMMIT {
+        if self.parts.rows() >= ROWS_PER_COMMIT {
             self.flush().await
         } else {
             Ok(())
@@ -154,7 +143,7 @@ impl<'a> Chunk<'a> {
     /// but could not.
     pub(super) async fn finish(
         mut self,
-    ) -> Result<(Counts, Vec<(String, ExportError)>), ExportError> {
+    ) -> Result<(Counts, BTreeMap<String, ExportError>), ExportError> {
         self.flush().await?;
         self.write_rejects().await?;
         Ok((self.counts, self.later.into_failed()))
@@ -182,15 +171,14 @@ impl<'a> Chunk<'a> {
     }
 
     async fn flush(&mut self) -> Result<(), ExportError> {
-        if self.rows == 0 {
+        if self.parts.rows() == 0 {
             return Ok(());
         }
         let shape = |source| LakeError::Shape {
             table: self.def.name,
             source,
         };
-        let parts = self.parts.iter().map(|part| &part.rows);
-        let rows = concat_batches(&self.def.schema(), parts).map_err(shape)?;
+        let rows = concat_batches(&self.def.schema(), self.parts.batches()).map_err(shape)?;
         let new_since = self.note_keys(&rows)?;
         let outranked = match new_since {
             Some(_) => BTreeMap::new(),
@@ -233,15 +221,14 @@ impl<'a> Chunk<'a> {
             let texts = texts(&rows, lost).map_err(shape)?;
             for ((row, reason), raw) in lost.iter().zip(texts) {
                 self.keep_reject(Reject {
-                    origin: self.place(*row),
+                    origin: self.parts.place(*row),
                     reason_code: "superseded".to_owned(),
                     reason: reason.clone(),
                     raw,
                 });
             }
         }
-        self.parts.clear();
-        self.rows = 0;
+        self.parts = Parts::default();
         Ok(())
     }
 
@@ -269,7 +256,7 @@ impl<'a> Chunk<'a> {
         &mut self,
         rows: &RecordBatch,
     ) -> Result<BTreeMap<u32, String>, ExportError> {
-        let first = self.parts.first().map(|part| part.file.as_str());
+        let first = self.parts.first_file();
         if !first.is_some_and(|first| self.later.any_after(first)) {
             return Ok(BTreeMap::new());
         }
@@ -279,8 +266,7 @@ impl<'a> Chunk<'a> {
         let contenders: Vec<Contender<'_>> = contested
             .into_iter()
             .filter_map(|row| {
-                let (part, _) = part_of(&self.parts, row)?;
-                let file = part.file.as_str();
+                let file = self.parts.file(row)?;
                 Some(Contender { row, file })
             })
             .collect();
@@ -289,17 +275,9 @@ impl<'a> Chunk<'a> {
 
     /// What replaced a row.
     fn newer(&self, lost: &Rejected) -> String {
-        match lost.kept.map(|kept| self.place(kept)) {
+        match lost.kept.map(|kept| self.parts.place(kept)) {
             Some(newer) => format!("another row of the same key is newer: {newer}"),
             None => "the lake holds a newer row of the same key".to_owned(),
-        }
-    }
-
-    /// Where a row of all parts stands.
-    fn place(&self, row: u32) -> String {
-        match part_of(&self.parts, row) {
-            Some((part, row)) => part.places.of(row, &part.file),
-            None => String::new(),
         }
     }
 
@@ -324,62 +302,5 @@ impl<'a> Chunk<'a> {
         )
         .await?;
         Ok(())
-    }
-}
-
-/// The part that a row of all parts is in, and which of its rows it is.
-fn part_of(parts: &[Part], row: u32) -> Option<(&Part, usize)> {
-    let mut row = row as usize;
-    for part in parts {
-        if row < part.rows.num_rows() {
-            return Some((part, row));
-        }
-        row -= part.rows.num_rows();
-    }
-    None
-}
-
-/// The latest moment that the rows speak of; what they say of times to come is no sign of news.
-fn watermark(batch: &RecordBatch, as_of: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    let column = ["occurred_at", "updated_at", "created_at"]
-        .iter()
-        .filter_map(|name| batch.column_by_name(name))
-        .find(|column| column.null_count() < column.len())?;
-    let moments = column.as_primitive_opt::<TimestampMicrosecondType>()?;
-    let limit = as_of.timestamp_micros();
-    let past = moments.iter().flatten().filter(|moment| *moment <= limit);
-    DateTime::from_timestamp_micros(past.max()?)
-}
-
-/// Rows as JSON objects of the table's columns, without those that are NULL: of a row that was
-/// accepted, the text it was read from is not kept.
-fn texts(rows: &RecordBatch, lost: &[(u32, String)]) -> Result<Vec<String>, ArrowError> {
-    let places: UInt32Array = lost.iter().map(|(row, _)| Some(*row)).collect();
-    let lost = take_record_batch(rows, &places)?;
-    let objects: Vec<Map<String, Value>> = from_batches(&[lost])?;
-    let text = |mut object: Map<String, Value>| {
-        // Ours, not the input's.
-        object.remove("source");
-        plain(Value::Object(object)).to_string()
-    };
-    Ok(objects.into_iter().map(text).collect())
-}
-
-/// Decimals as the shortest exact text, and nothing for NULL.
-fn plain(value: Value) -> Value {
-    match value {
-        Value::Number(number) => match number.to_string().parse::<Decimal>() {
-            Ok(decimal) if !number.is_i64() => decimal.to_string().into(),
-            _ => Value::Number(number),
-        },
-        Value::Array(items) => items.into_iter().map(plain).collect(),
-        Value::Object(object) => Value::Object(
-            object
-                .into_iter()
-                .filter(|(_, value)| !value.is_null())
-                .map(|(name, value)| (name, plain(value)))
-                .collect(),
-        ),
-        other => other,
     }
 }

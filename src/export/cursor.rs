@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use datafusion::scalar::ScalarValue;
 use serde::{Deserialize, Serialize};
 
+use super::record::NEWEST_FIRST;
 use super::rows::ExportRow;
 use super::{ExportError, record};
 use crate::lake::Lake;
@@ -94,15 +95,16 @@ pub(super) async fn load(
     sessions: &Sessions,
     run_id: &str,
 ) -> Result<Known, ExportError> {
-    let query = "select source, table_name, cursor_after, high_watermark from exports
-                 where cursor_after is not null and coalesce(run_id, '') <> $run_id
-                 qualify row_number() over (partition by source, table_name
-                                            order by finished_at desc nulls last, export_id) = 1";
+    let query = format!(
+        "select source, table_name, cursor_after, high_watermark from exports
+         where cursor_after is not null and coalesce(run_id, '') <> $run_id
+         qualify row_number() over (partition by source, table_name order by {NEWEST_FIRST}) = 1"
+    );
     let mut parameters = Parameters::default();
     parameters.set("run_id", ScalarValue::from(run_id));
     let session = sessions.session();
     let rows: Vec<Earlier> =
-        session::rows(lake, &session, record::def()?, query, &parameters).await?;
+        session::rows(lake, &session, record::def()?, &query, &parameters).await?;
     let mut known = Known::default();
     for row in rows {
         // A cursor that cannot be read costs a full read, nothing else.

@@ -21,6 +21,10 @@ const COLUMNS: &str = "export_id, run_id, source, table_name, started_at, finish
     coalesce(rows_rejected, 0) as rows_rejected, coalesce(bytes, 0) as bytes,
     coalesce(requests, 0) as requests, coalesce(retries, 0) as retries, error";
 
+/// Puts the newest export first: one that tells no time is older than any that does.
+pub(super) const NEWEST_FIRST: &str =
+    "coalesce(finished_at, started_at) desc nulls last, export_id";
+
 pub(super) fn def() -> Result<&'static TableDef, ExportError> {
     crate::lake::table("exports").ok_or(ExportError::Undeclared("exports"))
 }
@@ -97,8 +101,7 @@ pub async fn mark_failed(
     }
     let query = format!(
         "select {COLUMNS} from exports where table_name = $name
-         qualify row_number() over (partition by source
-                                    order by coalesce(finished_at, started_at) desc, export_id) = 1"
+         qualify row_number() over (partition by source order by {NEWEST_FIRST}) = 1"
     );
     let mut parameters = Parameters::default();
     parameters.set("name", ScalarValue::from(table));
@@ -125,5 +128,42 @@ fn marked_row(row: &ExportRow, reason: &str) -> ExportRow {
         status: "failed".to_owned(),
         error: Some(error),
         ..row.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use url::Url;
+
+    use super::*;
+    use crate::session::Resources;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_export_that_tells_no_time_is_not_the_newest() {
+        let dir = tempfile::tempdir().unwrap();
+        let url = Url::from_directory_path(dir.path()).unwrap();
+        let lake = Lake::open(&url).await.unwrap();
+        let resources = Resources {
+            memory: 1 << 28,
+            threads: 1,
+        };
+        let sessions = Sessions::new(resources).unwrap();
+        let as_of = "2026-03-04T12:00:00Z".parse().unwrap();
+        let run = Run::new("export", as_of, String::new(), String::new());
+        let dated = ExportRow::begun(&run, "shop", "meters");
+        let undated = ExportRow {
+            export_id: "exp_0".to_owned(),
+            started_at: None,
+            ..dated.clone()
+        };
+        let rows = [undated, dated.clone()];
+        write(&lake, &sessions, &run.id, &rows).await.unwrap();
+        let reasons = BTreeMap::from([("shop".to_owned(), "a sum too large".to_owned())]);
+        let marked = mark_failed(&lake, &sessions, &run, "meters", &reasons).await;
+        marked.unwrap();
+        let rows = of_run(&lake, &sessions, &run.id).await.unwrap();
+        let failed = rows.iter().filter(|row| row.status == "failed");
+        let failed: Vec<&str> = failed.map(|row| row.export_id.as_str()).collect();
+        assert_eq!(failed, [dated.export_id.as_str()]);
     }
 }

@@ -70,6 +70,13 @@ pub struct SignalRow {
     pub last_missed_at: Option<DateTime<Utc>>,
 }
 
+impl SignalRow {
+    /// Whether it asks for attention: neither resolved nor suppressed.
+    pub fn is_open(&self) -> bool {
+        self.status != status::RESOLVED && self.is_suppressed != Some(true)
+    }
+}
+
 /// A row of `signal_entities`: one affected record.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[expect(
@@ -165,4 +172,24 @@ pub struct PatternRow {
     pub first_seen_at: Option<DateTime<Utc>>,
     pub last_seen_at: Option<DateTime<Utc>>,
     pub title: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_resolved_or_suppressed_is_not_open() {
+        let signal = |status: &str, is_suppressed| SignalRow {
+            status: status.to_owned(),
+            is_suppressed,
+            ..SignalRow::default()
+        };
+        for open in [status::UNHANDLED, status::IN_PROGRESS, status::SNOOZED] {
+            assert!(signal(open, None).is_open(), "{open}");
+            assert!(signal(open, Some(false)).is_open(), "{open}");
+            assert!(!signal(open, Some(true)).is_open(), "{open}");
+        }
+        assert!(!signal(status::RESOLVED, None).is_open());
+    }
 }

@@ -241,10 +241,7 @@ fn quoted_after<'a>(message: &'a str, start: &str) -> Option<(&'a str, &'a str)>
 
 /// The known word that was likely meant, as the end of a message.
 pub(super) fn hint(nearest: &Option<String>) -> String {
-    nearest
-        .as_ref()
-        .map(|word| format!("; did you mean `{word}`?"))
-        .unwrap_or_default()
+    crate::model::text::meant(nearest.as_deref())
 }
 
 #[cfg(test)]

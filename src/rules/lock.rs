@@ -86,6 +86,9 @@ pub fn rule_hash(rule: &Rule) -> String {
     for need in &rule.needs {
         parts.push(format!("needs={need}"));
     }
+    for concern in &rule.concerns {
+        parts.push(format!("concerns={concern}"));
+    }
     if let Some(explain) = rule.explain {
         parts.push(format!("explain={explain}"));
     }
@@ -124,6 +127,13 @@ mod tests {
             .needs
             .push(Need::parse("invoice_lines.price_id").unwrap());
         assert_ne!(rule_hash(&rule), rule_hash(&needy));
+
+        let mut concerned = rule.clone();
+        concerned
+            .concerns
+            .push(Need::parse("invoice_lines.price_id").unwrap());
+        assert_ne!(rule_hash(&rule), rule_hash(&concerned));
+        assert_ne!(rule_hash(&needy), rule_hash(&concerned));
 
         let mut raised = rule.clone();
         raised.version += 1;

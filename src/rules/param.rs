@@ -94,12 +94,29 @@ impl Rule {
                 nearest: nearest.map(str::to_owned),
             });
         };
-        param.value = param.kind.parse(text).ok_or_else(|| AssignError::Value {
+        let refused = |expected| AssignError::Value {
             parameter: parameter.to_owned(),
             text: text.to_owned(),
-            expected: param.kind.expected(),
-        })?;
+            expected,
+        };
+        let value = param.kind.parse(text);
+        let value = value.ok_or_else(|| refused(param.kind.expected()))?;
+        // A tolerance below zero would make right records wrong.
+        if value.is_negative() && !param.default.is_negative() {
+            return Err(refused("zero or more"));
+        }
+        param.value = value;
         Ok(())
+    }
+}
+
+impl ParamValue {
+    fn is_negative(&self) -> bool {
+        match self {
+            Self::Decimal(value) => value.is_negative(),
+            Self::Integer(value) => *value < 0,
+            Self::Duration(_) | Self::Text(_) | Self::Boolean(_) => false,
+        }
     }
 }
 
@@ -176,6 +193,10 @@ mod tests {
         assert_eq!(
             refused(rule.assign("tolerance", "much")),
             "parameter `tolerance`: `much` is not a decimal in quotes such as \"0.01\""
+        );
+        assert_eq!(
+            refused(rule.assign("tolerance", "-1")),
+            "parameter `tolerance`: `-1` is not zero or more"
         );
         assert_eq!(
             refused(rule.assign("tolerence", "0.05")),

@@ -26,6 +26,15 @@ pub use pinned::{Pinned, empty_table};
 pub use read::{ReadError, rows};
 pub use sandbox::{plan_read_only, tables_read};
 
+/// Functions that answer with the time of day.
+const CLOCKS: [&str; 5] = [
+    "now",
+    "current_timestamp",
+    "current_date",
+    "today",
+    "current_time",
+];
+
 /// What a session may use of the machine.
 #[derive(Clone, Copy, Debug)]
 pub struct Resources {
@@ -100,6 +109,10 @@ impl Sessions {
             .build();
         let ctx = SessionContext::new_with_state(state);
         crate::rating::register(&ctx);
+        // The moment that counts is `$as_of`: no query reads the clock.
+        for clock in CLOCKS {
+            ctx.deregister_udf(clock);
+        }
         ctx
     }
 }
@@ -133,4 +146,30 @@ fn sort_merge(ctx: &SessionContext) -> SessionContext {
     let mut state = ctx.state();
     state.config_mut().options_mut().optimizer.prefer_hash_join = false;
     SessionContext::new_with_state(state)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn no_query_reads_the_clock() {
+        let resources = Resources {
+            memory: 16 * 1024 * 1024,
+            threads: 1,
+        };
+        let ctx = Sessions::new(resources).unwrap().session();
+        for clock in [
+            "now()",
+            "current_timestamp",
+            "current_date",
+            "today()",
+            "current_time",
+        ] {
+            assert!(
+                ctx.sql(&format!("select {clock}")).await.is_err(),
+                "{clock}"
+            );
+        }
+    }
 }

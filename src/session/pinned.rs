@@ -16,7 +16,7 @@ use crate::lake::{Lake, LakeError, TableDef};
 pub struct Pinned {
     tables: BTreeMap<&'static str, Arc<dyn TableProvider>>,
     versions: BTreeMap<&'static str, u64>,
-    rows: BTreeMap<&'static str, usize>,
+    bytes: BTreeMap<&'static str, u64>,
 }
 
 impl Pinned {
@@ -36,8 +36,8 @@ impl Pinned {
                         source: Box::new(source),
                     })?;
                     pinned.tables.insert(def.name, provider);
-                    if let Some(rows) = rows(&table) {
-                        pinned.rows.insert(def.name, rows);
+                    if let Some(bytes) = bytes(&table) {
+                        pinned.bytes.insert(def.name, bytes);
                     }
                     pinned
                         .versions
@@ -63,9 +63,9 @@ impl Pinned {
         Ok(())
     }
 
-    /// How many rows the table's log says that it has; `None` where it does not say.
-    pub fn rows(&self, table: &str) -> Option<usize> {
-        self.rows.get(table).copied()
+    /// How large the table's files are; `None` where there are none, or its log does not say.
+    pub fn bytes(&self, table: &str) -> Option<u64> {
+        self.bytes.get(table).copied()
     }
 
     /// Table → version, for tables that exist: enough to replay the run on the data as it was.
@@ -74,9 +74,10 @@ impl Pinned {
     }
 }
 
-fn rows(table: &DeltaTable) -> Option<usize> {
+fn bytes(table: &DeltaTable) -> Option<u64> {
     let log = table.snapshot().ok()?.log_data();
-    log.iter().map(|file| file.num_records()).sum()
+    let sizes = log.iter().map(|file| u64::try_from(file.size()).ok());
+    sizes.sum()
 }
 
 async fn provider(ctx: &SessionContext, table: &DeltaTable) -> Result<Arc<dyn TableProvider>> {

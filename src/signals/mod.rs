@@ -11,6 +11,7 @@
 mod cause;
 mod entities;
 mod group;
+mod known;
 mod lookup;
 mod money;
 mod pattern;
@@ -21,8 +22,9 @@ mod write;
 pub use cause::causes;
 pub use entities::entities;
 pub use group::{Group, Grouped, Observed, group};
+pub use known::{Named, known};
 pub use lookup::{Known, lookup};
 pub use money::Exchange;
-pub use query::{Filter, Shown, list, show};
+pub use query::{Filter, Shown, list, select, show};
 pub use transition::{Moment, Transition, transitions};
 pub use write::{Results, SignalsError, Written, load, write};

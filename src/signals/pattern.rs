@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::model::Decimal;
 use crate::model::identity::short_id;
-use crate::model::signal::{PatternRow, SignalRow, status};
+use crate::model::signal::{PatternRow, SignalRow};
 
 /// What is shared; the first of these that a signal shares is its own pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,16 +75,12 @@ fn key(row: &SignalRow, name: &str) -> Option<String> {
     key.get(name)?.as_str().map(str::to_owned)
 }
 
-fn is_open(row: &SignalRow) -> bool {
-    row.status != status::RESOLVED && row.is_suppressed != Some(true)
-}
-
 /// (kind, source, value) → the open signals that share it; two at least.
 type Shared<'a> = BTreeMap<(Kind, String, String), Vec<&'a SignalRow>>;
 
 fn shared<'a>(rows: impl Iterator<Item = &'a SignalRow>) -> Shared<'a> {
     let mut shared = Shared::new();
-    for row in rows.filter(|row| is_open(row)) {
+    for row in rows.filter(|row| row.is_open()) {
         for kind in Kind::ALL {
             if let Some((source, value)) = kind.shared(row) {
                 shared.entry((kind, source, value)).or_default().push(row);
@@ -160,6 +156,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::model::signal::status;
 
     fn signal(id: &str, price: Option<&str>, explanation: &str, impact: &str) -> SignalRow {
         SignalRow {

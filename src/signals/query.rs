@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use super::write::{SignalsError, def, load};
 use crate::lake::Lake;
 use crate::model::Severity;
-use crate::model::signal::{EntityRow, EventRow, RemediationRow, SignalRow, status};
+use crate::model::signal::{EntityRow, EventRow, RemediationRow, SignalRow};
 use crate::session::{self, Parameters};
 
 /// Which signals to list.
@@ -41,21 +41,25 @@ pub struct Shown {
     pub events: Vec<EventRow>,
 }
 
-/// The signals that pass the filter, gravest and dearest first.
+/// The signals of the lake that pass the filter, gravest and dearest first.
 pub async fn list(
     lake: &Lake,
     ctx: &SessionContext,
     filter: &Filter,
 ) -> Result<Vec<SignalRow>, SignalsError> {
+    Ok(select(load(lake, ctx).await?.into_values(), filter))
+}
+
+/// Those of the signals that pass the filter, gravest and dearest first.
+pub fn select(signals: impl IntoIterator<Item = SignalRow>, filter: &Filter) -> Vec<SignalRow> {
     let wanted = |option: &Option<String>, value: Option<&str>| {
         option.as_deref().is_none_or(|wanted| value == Some(wanted))
     };
     let passes = |row: &SignalRow| {
         let severity: Option<Severity> = row.severity.parse().ok();
-        let open = row.status != status::RESOLVED && row.is_suppressed != Some(true);
         let state = match &filter.status {
             Some(wanted) => row.status == *wanted,
-            None => filter.all || open,
+            None => filter.all || row.is_open(),
         };
         state
             && filter
@@ -65,11 +69,7 @@ pub async fn list(
             && wanted(&filter.source, Some(&row.source))
             && wanted(&filter.customer, row.customer_id.as_deref())
     };
-    let mut rows: Vec<SignalRow> = load(lake, ctx)
-        .await?
-        .into_values()
-        .filter(passes)
-        .collect();
+    let mut rows: Vec<SignalRow> = signals.into_iter().filter(passes).collect();
     rows.sort_by(|a, b| {
         let weight = |row: &SignalRow| row.severity.parse::<Severity>().ok();
         a.priority
@@ -78,7 +78,7 @@ pub async fn list(
             .then_with(|| b.impact.cmp(&a.impact))
             .then_with(|| a.signal_id.cmp(&b.signal_id))
     });
-    Ok(rows)
+    rows
 }
 
 /// The signal whose id is `id`, or begins with it if only one does.

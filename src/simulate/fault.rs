@@ -12,7 +12,7 @@ use super::random::Dice;
 use super::time::Micros;
 use super::timeline::Timeline;
 use super::world::World;
-use crate::model::text::nearest;
+use crate::model::text::hint;
 use crate::simulate::SimulateError;
 
 /// Where a fault sits. Only those of single subscriptions can be repeated at will: each of the others
@@ -129,14 +129,9 @@ pub(super) fn chosen(names: &[String]) -> Result<Vec<&'static Fault>, SimulateEr
     let mut faults = Vec::new();
     for name in names {
         let found = all().find(|fault| fault.id == name.as_str());
-        let fault = found.ok_or_else(|| {
-            let hint = nearest(name, all().map(|fault| fault.id));
-            SimulateError::UnknownFault {
-                name: name.clone(),
-                hint: hint
-                    .map(|id| format!("; did you mean `{id}`?"))
-                    .unwrap_or_default(),
-            }
+        let fault = found.ok_or_else(|| SimulateError::UnknownFault {
+            name: name.clone(),
+            hint: hint(name, all().map(|fault| fault.id)),
         })?;
         faults.push(fault);
     }

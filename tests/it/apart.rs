@@ -190,7 +190,7 @@ fn a_table_that_cannot_be_read_is_the_error_of_the_rules_that_read_it() {
     assert_eq!(
         judged,
         [
-            json!({"rule_id": "any-record", "status": "error"}),
+            json!({"rule_id": "any-record", "status": "inconclusive"}),
             json!({"rule_id": "stale-export", "status": "clean"}),
         ]
     );

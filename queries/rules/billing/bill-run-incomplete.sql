@@ -74,6 +74,9 @@ select
   bill_run_id as entity_id,
   number as entity_number,
   bill_run_id,
+  -- The moment by which the window takes it in or leaves it out: what has left the window is not over.
+  ran_at as period_start,
+  ran_at + interval '1 microsecond' as period_end,
   target_date,
   cast(executed_at as date) as execution_date,
   status as entity_status,

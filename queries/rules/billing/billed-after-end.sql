@@ -35,7 +35,8 @@ ended as (
     and l.period_start < l.period_end
     and not l.is_made_good
     and coalesce(l.invoice_total > 0, true)
-    and coalesce(l.made_at, l.period_start) >= $window_start
+    -- A line is over with its period, or when it is made: the later of the two.
+    and greatest(coalesce(l.made_at, l.period_start), l.period_end) >= $window_start
     and coalesce(l.made_at, l.period_start) < $window_end
 )
 

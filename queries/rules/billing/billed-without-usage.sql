@@ -59,7 +59,7 @@ last_use as (
   join item_usage as u
     on u.source = c.source
     and u.item_id = c.item_id
-    and (c.meter is null or u.meter = c.meter)
+    and (c.meter is null or u.meter is null or u.meter = c.meter)
     and u.last_occurred_at < c.period_start
   group by c.source, c.line_id
 )

@@ -27,7 +27,9 @@ lines as (
   select
     l.source, l.line_id, l.invoice_id, l.invoice_number, l.invoice_status, l.customer_id, l.subscription_id,
     l.item_id, l.price_id, l.meter, l.kind, l.amount, l.currency, l.bill_run_id, l.target_date, l.period_start,
-    l.period_end, l.made_at,
+    l.made_at,
+    -- Without a period, the moment by which the window takes it in or leaves it out.
+    coalesce(l.period_end, l.made_at + interval '1 microsecond') as period_end,
     upper(l.currency) as line_currency,
     upper(l.invoice_currency) as invoice_currency,
     s.subscription_currency,
@@ -44,20 +46,22 @@ lines as (
   left join subscription_terms as s on s.source = l.source and s.known_subscription_id = l.subscription_id
   left join price_currencies as p on p.source = l.source and p.known_price_id = l.price_id
   where l.amount <> 0
-    and coalesce(l.made_at, l.period_end) >= $window_start
+    -- A line is over with its period, or when it is made: the later of the two.
+    and greatest(l.made_at, l.period_end) >= $window_start
     and coalesce(l.made_at, l.period_end) < $window_end
 ),
 
 judged_invoices as (
   select
     v.source, v.invoice_id, v.number, v.status, v.customer_id, v.subscription_id, v.bill_run_id, v.target_date,
-    v.period_start, v.period_end, v.total, v.currency, s.subscription_currency
+    v.period_start, v.total, v.currency, s.subscription_currency,
+    coalesce(v.period_end, coalesce(v.created_at, v.finalized_at) + interval '1 microsecond') as period_end
   from invoices as v
   join subscription_terms as s on s.source = v.source and s.known_subscription_id = v.subscription_id
   where coalesce(v.status, '') <> 'void'
     and upper(v.currency) <> s.subscription_currency
     and coalesce(v.total <> 0, true)
-    and coalesce(v.created_at, v.finalized_at, v.period_end) >= $window_start
+    and greatest(coalesce(v.created_at, v.finalized_at), v.period_end) >= $window_start
     and coalesce(v.created_at, v.finalized_at, v.period_end) < $window_end
 ),
 

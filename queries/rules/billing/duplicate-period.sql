@@ -87,7 +87,8 @@ repeated as (
   where charge_number > 1
     and not is_one_made_good
     and not coalesce(billed_quantity <= due_quantity, false)
-    and coalesce(made_at, period_end) >= $window_start
+    -- A line is over with its period, or when it is made: the later of the two.
+    and greatest(made_at, period_end) >= $window_start
     and coalesce(made_at, period_end) < $window_end
 )
 

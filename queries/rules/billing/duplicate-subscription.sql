@@ -197,3 +197,4 @@ select
   coalesce(b.line_count, 0) as billed_lines
 from closest as c
 left join billed as b on b.source = c.source and b.billed_item_id = c.item_id
+-- It has no period: two subscriptions that go on are a state, which is over when it is no longer there.

@@ -53,7 +53,8 @@ gaps as (
   from followed as f
   left join item_times as i on i.source = f.source and i.timed_item_id = f.item_id
   where f.period_start > f.billed_until
-    and coalesce(f.made_at, f.period_end) >= $window_start
+    -- A gap is over when the line after it is made, or begins: the later of the two.
+    and greatest(coalesce(f.made_at, f.period_end), f.period_start) >= $window_start
     and coalesce(f.made_at, f.period_end) < $window_end
     -- What is charged after the end is the finding of billed-after-end.
     and (i.effective_to is null or i.effective_to > f.billed_until)
@@ -82,7 +83,7 @@ touching as (
   join item_usage as u
     on u.source = g.source
     and u.item_id = g.item_id
-    and (g.meter is null or u.meter = g.meter)
+    and (g.meter is null or u.meter is null or u.meter = g.meter)
     and u.last_occurred_at >= g.gap_start
     and u.first_occurred_at < g.gap_end
   where g.kind = 'usage'
@@ -94,11 +95,11 @@ edge_records as (
   join usage_records as r
     on r.source = t.source
     and r.usage_date = t.usage_date
-    and r.meter = t.meter
+    and coalesce(r.meter, '') = coalesce(t.meter, '')
     and case
       when r.item_id is not null then concat('i:', r.item_id)
       when r.subscription_id is not null then concat('s:', r.subscription_id)
-      else concat('c:', r.customer_id)
+      when r.customer_id is not null then concat('c:', r.customer_id)
     end = t.usage_key
   where not t.is_inside
     and r.usage_date >= cast($window_start - interval '800 days' as date)

@@ -39,7 +39,8 @@ charges as (
         and coalesce(l.is_prorated, false) = false
         and l.amount > 0
         and l.period_start < l.period_end
-        and l.period_end > $window_start
+        -- The line that another overlaps may be over long before it.
+        and l.period_end > $window_start - interval '400 days'
         and coalesce(l.item_id, l.subscription_id) is not null
 ),
 
@@ -79,6 +80,7 @@ overlaps as (
         and a.charge_meter = b.charge_meter
         and a.kind = b.kind
     where a.made_as < b.made_as
+        and b.period_end > $window_start
         and greatest(a.period_start, b.period_start) + cast($min_overlap as interval) <= least(a.period_end, b.period_end)
         and greatest(a.period_start, b.period_start) < least(a.period_end, b.period_end)
         and (a.period_start <> b.period_start or a.period_end <> b.period_end)

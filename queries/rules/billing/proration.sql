@@ -59,7 +59,8 @@ fees as (
     and l.period_start < l.period_end
     and not l.is_made_good
     and (t.price_currency is null or l.currency is null or upper(t.price_currency) = upper(l.currency))
-    and coalesce(l.made_at, l.period_end) >= $window_start
+    -- A line is over with its period, or when it is made: the later of the two.
+    and greatest(l.made_at, l.period_end) >= $window_start
     and coalesce(l.made_at, l.period_end) < $window_end
 ),
 
@@ -281,7 +282,7 @@ wrong as (
 ended_items as (
   select source, item_id as ended_item_id, subscription_id as ended_subscription_id, effective_to
   from subscription_items
-  where effective_to is not null and effective_to > $window_start and effective_to <= $window_end
+  where effective_to is not null and effective_to <= $window_end
 ),
 
 paid_beyond as (
@@ -295,6 +296,7 @@ paid_beyond as (
     and l.amount > 0
     and l.credited = 0
     and not l.is_made_good
+    and l.period_end > $window_start
     and l.period_start < e.effective_to
     and l.period_end >= e.effective_to + interval '1 day'
 ),

@@ -17,7 +17,9 @@ charged as (
   select
     l.source, l.line_id, l.invoice_id, l.invoice_number, l.invoice_status, l.customer_id, l.subscription_id,
     l.item_id, l.price_id, l.meter, l.kind, l.amount, l.credited, l.currency, l.bill_run_id, l.target_date,
-    l.period_start, l.period_end, l.quantity, t.customer_status,
+    l.period_start, l.quantity, t.customer_status,
+    -- Without a period, the moment by which the window takes it in or leaves it out.
+    coalesce(l.period_end, l.made_at + interval '1 microsecond') as period_end,
     coalesce(p.paid_invoices, 0) as paid_invoices
   from billed_lines as l
   join test_customers as t on t.source = l.source and t.test_customer_id = l.customer_id
@@ -26,7 +28,8 @@ charged as (
     and l.amount > 0
     and not l.is_made_good
     and coalesce(l.invoice_total > 0, true)
-    and coalesce(l.made_at, l.period_end) >= $window_start
+    -- A line is over with its period, or when it is made: the later of the two.
+    and greatest(l.made_at, l.period_end) >= $window_start
     and coalesce(l.made_at, l.period_end) < $window_end
 ),
 
@@ -52,25 +55,31 @@ subscription_owners as (
   from subscriptions
 ),
 
-single_items as (
-  select source, subscription_id, meter, max(item_id) as single_item_id
-  from item_terms
-  group by source, subscription_id, meter
-  having count(*) = 1
+sole_owners as (
+  select source as sole_source, owner, asked_meter, item_id as sole_item_id, sole_from, sole_to
+  from sole_items
 ),
 
 real_marked as (
   select
     m.source, m.usage_id, m.usage_date, m.meter, m.quantity, m.occurred_at,
-    coalesce(m.item_id, n.single_item_id) as item_id,
+    coalesce(m.item_id, n.sole_item_id) as item_id,
     coalesce(m.subscription_id, i.item_subscription_id) as subscription_id,
     coalesce(i.item_customer_id, s.subscription_customer_id, m.customer_id) as customer_id
   from marked as m
   left anti join usage_duplicates as d on d.source = m.source and d.usage_id = m.usage_id
   left join item_owners as i on i.source = m.source and i.owned_item_id = m.item_id
   left join subscription_owners as s on s.source = m.source and s.owned_subscription_id = m.subscription_id
-  left join single_items as n
-    on n.source = m.source and n.subscription_id = m.subscription_id and n.meter = m.meter and m.item_id is null
+  left join sole_owners as n
+    on n.sole_source = m.source
+    and n.owner = case
+      when m.subscription_id is not null then concat('s:', m.subscription_id)
+      when m.customer_id is not null then concat('c:', m.customer_id)
+    end
+    and n.asked_meter = coalesce(m.meter, '')
+    and n.sole_from <= m.occurred_at
+    and n.sole_to > m.occurred_at
+    and m.item_id is null
 ),
 
 usage_lines as (
@@ -148,8 +157,9 @@ select
   cast(null as varchar) as bill_run_id,
   price_id,
   meter,
-  period_start,
-  period_end,
+  -- Of the usage, by which the window takes it in or leaves it out: what has left the window is not over.
+  first_usage_at as period_start,
+  last_usage_at + interval '1 microsecond' as period_end,
   cast(null as date) as target_date,
   invoice_status as entity_status,
   cast(0 as decimal(38, 12)) as expected,

@@ -52,5 +52,6 @@ where l.kind in ('usage', 'recurring', 'minimum')
   and (t.started_at is null or l.period_end > t.started_at)
   and not l.is_made_good
   and coalesce(l.invoice_total > 0, true)
-  and coalesce(l.made_at, l.period_end) >= $window_start
+  -- A line is over with its period, or when it is made: the later of the two.
+  and greatest(l.made_at, l.period_end) >= $window_start
   and coalesce(l.made_at, l.period_end) < $window_end

@@ -12,6 +12,63 @@ with closed_periods as (
     and period_start < period_end
 ),
 
+line_invoices as (
+  select
+    source, invoice_id, subscription_id as invoice_subscription_id, status as invoice_status,
+    case when period_start < period_end then period_start end as invoice_period_start,
+    case when period_start < period_end then period_end end as invoice_period_end
+  from invoices
+),
+
+-- The end of a period that a line does not tell is its invoice's.
+dated_lines as (
+  select
+    l.source,
+    l.item_id,
+    coalesce(l.subscription_id, v.invoice_subscription_id) as subscription_id,
+    l.meter,
+    coalesce(
+      l.period_start, case when coalesce(l.period_end > v.invoice_period_start, true) then v.invoice_period_start end
+    ) as period_start,
+    coalesce(
+      l.period_end, case when coalesce(l.period_start < v.invoice_period_end, true) then v.invoice_period_end end
+    ) as period_end
+  from invoice_lines as l
+  left join line_invoices as v on v.source = l.source and v.invoice_id = l.invoice_id
+  where l.kind = 'usage'
+    and coalesce(v.invoice_status, '') <> 'void'
+),
+
+-- Where one end stays unknown the line bills a month at least: what it takes up is not known to be unbilled.
+usage_lines as (
+  select
+    source, item_id, subscription_id, meter,
+    coalesce(period_start, period_end - interval '31 days') as period_start,
+    coalesce(period_end, period_start + interval '31 days') as period_end
+  from dated_lines
+  where coalesce(period_end, period_start) > $window_start - interval '400 days'
+),
+
+meter_lines as (
+  select source, subscription_id, meter, period_start, period_end
+  from usage_lines
+  where item_id is null
+),
+
+-- What no line of its item touches: little is left of all usage to look up its invoice for.
+unbilled_items as (
+  select
+    u.source, u.item_id, u.meter, u.usage_key, u.usage_date, u.first_occurred_at, u.last_occurred_at,
+    u.quantity_sum, u.record_count, u.quantity_max, u.quantity_min, u.quantity_last
+  from item_usage as u
+  left anti join usage_lines as l
+    on l.source = u.source
+    and l.item_id = u.item_id
+    and l.period_start <= u.last_occurred_at
+    and u.first_occurred_at < l.period_end
+  where u.item_id is not null
+),
+
 -- Usage that an invoice's period holds wholly, while its item was in effect. A trial is not billed.
 usage_in_period as (
   select
@@ -23,10 +80,10 @@ usage_in_period as (
   join item_terms as i
     on i.source = v.source
     and i.subscription_id = v.subscription_id
-  join item_usage as u
+  join unbilled_items as u
     on u.source = i.source
     and u.item_id = i.item_id
-    and (i.meter is null or u.meter = i.meter)
+    and (i.meter is null or u.meter is null or u.meter = i.meter)
     and u.first_occurred_at >= v.period_start
     and u.last_occurred_at < v.period_end
   where (i.effective_from is null or u.first_occurred_at >= i.effective_from)
@@ -45,49 +102,6 @@ usage_once as (
     partition by source, item_id, usage_key, usage_date, first_occurred_at
     order by period_end, period_start desc, invoice_id
   ) = 1
-),
-
-line_invoices as (
-  select source, invoice_id, subscription_id as invoice_subscription_id, status as invoice_status
-  from invoices
-),
-
-usage_lines as (
-  select
-    l.source,
-    l.item_id,
-    coalesce(l.subscription_id, v.invoice_subscription_id) as subscription_id,
-    l.meter,
-    l.period_start,
-    l.period_end
-  from invoice_lines as l
-  left join line_invoices as v on v.source = l.source and v.invoice_id = l.invoice_id
-  where l.kind = 'usage'
-    and coalesce(v.invoice_status, '') <> 'void'
-    and l.period_end > $window_start - interval '400 days'
-),
-
-billed_by_item as (
-  select distinct u.source, u.item_id, u.usage_key, u.usage_date, u.first_occurred_at
-  from usage_once as u
-  join usage_lines as l
-    on l.source = u.source
-    and l.item_id = u.item_id
-    and l.period_start <= u.last_occurred_at
-    and u.first_occurred_at < l.period_end
-),
-
--- A line without item bills its subscription's meter; without a meter too, it may bill any.
-billed_by_meter as (
-  select distinct u.source, u.item_id, u.usage_key, u.usage_date, u.first_occurred_at
-  from usage_once as u
-  join usage_lines as l
-    on l.source = u.source
-    and l.subscription_id = u.subscription_id
-    and l.item_id is null
-    and (l.meter is null or l.meter = u.meter)
-    and l.period_start <= u.last_occurred_at
-    and u.first_occurred_at < l.period_end
 ),
 
 -- Time between two charged periods of an item that is shorter than either is the finding of period-gap.
@@ -116,18 +130,13 @@ unbilled as (
     u.customer_id, u.subscription_id, u.item_id, u.price_id, u.meter, u.unit, u.aggregation, u.first_occurred_at,
     u.last_occurred_at, u.quantity_sum, u.record_count, u.quantity_max, u.quantity_min, u.quantity_last
   from usage_once as u
-  left anti join billed_by_item as b
-    on b.source = u.source
-    and b.item_id = u.item_id
-    and b.usage_key = u.usage_key
-    and b.usage_date = u.usage_date
-    and b.first_occurred_at = u.first_occurred_at
-  left anti join billed_by_meter as m
+  -- A line without item bills its subscription's meter; without a meter too, it may bill any.
+  left anti join meter_lines as m
     on m.source = u.source
-    and m.item_id = u.item_id
-    and m.usage_key = u.usage_key
-    and m.usage_date = u.usage_date
-    and m.first_occurred_at = u.first_occurred_at
+    and m.subscription_id = u.subscription_id
+    and (m.meter is null or u.meter is null or m.meter = u.meter)
+    and m.period_start <= u.last_occurred_at
+    and u.first_occurred_at < m.period_end
   left anti join gaps as g
     on g.source = u.source
     and g.gap_item_id = u.item_id
@@ -215,11 +224,10 @@ items as (
 
 -- An item that was billed before lost its line; one that never was is not set up.
 billed_items as (
-  select l.source, l.item_id, max(l.period_end) as last_billed_until
-  from invoice_lines as l
-  left join line_invoices as v on v.source = l.source and v.invoice_id = l.invoice_id
-  where l.kind = 'usage' and l.item_id is not null and coalesce(v.invoice_status, '') <> 'void'
-  group by l.source, l.item_id
+  select source, item_id, max(period_end) as last_billed_until
+  from dated_lines
+  where item_id is not null
+  group by source, item_id
 ),
 
 -- Where other charges stand on the invoice the run did reach the subscription: what is missing is missing in its set-up.

@@ -31,6 +31,7 @@ notes as (
     abs(amount) as size,
     currency,
     created_at,
+    coalesce(created_at, updated_at) as noted_at,
     coalesce(created_at, updated_at) >= $window_start and coalesce(created_at, updated_at) < $window_end as is_recent
   from adjustments
   where amount <> 0
@@ -53,6 +54,7 @@ line_sums as (
     count(*) filter (where kind = 'credit') as credit_count,
     count(distinct size) filter (where kind = 'credit') as size_count,
     max(created_at) as last_credit_at,
+    max(noted_at) as noted_at,
     bool_or(is_recent) as is_recent
   from notes
   where line_id is not null
@@ -71,6 +73,7 @@ invoice_sums as (
     count(*) filter (where kind = 'credit') as credit_count,
     count(distinct size) filter (where kind = 'credit') as size_count,
     max(created_at) as last_credit_at,
+    max(noted_at) as noted_at,
     bool_or(is_recent) as is_recent
   from notes
   where invoice_id is not null
@@ -118,6 +121,7 @@ over_lines as (
     s.credited,
     s.credit_count,
     s.last_credit_at,
+    s.noted_at,
     s.credit_count > 1 and s.size_count < s.credit_count as has_repeats
   from line_sums as s
   join line_terms_of_invoice as l on l.source = s.source and l.line_id = s.summed_line_id
@@ -137,6 +141,7 @@ over_invoices as (
     s.credited,
     s.credit_count,
     s.last_credit_at,
+    s.noted_at,
     s.credit_count > 1 and s.size_count < s.credit_count as has_repeats
   from invoice_sums as s
   join invoice_terms as v on v.source = s.source and v.term_invoice_id = s.summed_invoice_id
@@ -159,6 +164,7 @@ repeated as (
     max(reason) as note_reason,
     count(*) as credit_count,
     max(created_at) as last_credit_at,
+    max(noted_at) as noted_at,
     bool_or(is_recent) as is_recent
   from notes
   where kind = 'credit' and invoice_id is not null and created_at is not null
@@ -171,7 +177,7 @@ repeated as (
 
 repeated_credits as (
   select
-    r.source, r.repeated_line_id, r.invoice_id, r.size, r.note_reason, r.credit_count, r.last_credit_at,
+    r.source, r.repeated_line_id, r.invoice_id, r.size, r.note_reason, r.credit_count, r.last_credit_at, r.noted_at,
     coalesce(v.invoice_customer_id, r.note_customer_id) as customer_id,
     coalesce(r.note_currency, v.invoice_currency) as currency,
     v.invoice_subscription_id as subscription_id, v.invoice_number, v.invoice_status, v.bill_run_id, v.target_date
@@ -196,7 +202,7 @@ credit_lines as (
 numbered_lines as (
   select
     source, line_id, invoice_id, item_id, price_id, meter, amount, period_start, period_end, customer_id,
-    subscription_id, currency, invoice_number, invoice_status, bill_run_id, target_date, is_recent,
+    subscription_id, currency, invoice_number, invoice_status, bill_run_id, target_date, made_at, is_recent,
     first_value(line_id) over same_period as first_of_period,
     first_value(line_id) over same_words as first_of_words,
     item_id is not null and period_start is not null as has_period
@@ -239,6 +245,7 @@ doubled_lines as (
   select
     l.source, l.line_id, l.invoice_id, l.item_id, l.price_id, l.meter, l.amount, l.period_start, l.period_end,
     l.customer_id, l.subscription_id, l.currency, l.invoice_number, l.invoice_status, l.bill_run_id, l.target_date,
+    l.made_at as noted_at,
     case
       when n.first_of_note <> l.line_id then n.first_of_note
       when l.has_period and l.first_of_period <> l.line_id then l.first_of_period
@@ -277,7 +284,7 @@ line_signs as (
 wrong_notes as (
   select
     n.source, n.adjustment_id, n.invoice_id, n.line_id, n.customer_id, n.amount, n.size, n.currency, n.created_at,
-    n.reason
+    n.noted_at, n.reason
   from notes as n
   join note_signs as s on s.sign_source = n.source
   where n.kind = 'credit'
@@ -314,7 +321,8 @@ taken_back_lines as (
 wrong_lines as (
   select
     l.source, l.line_id, l.invoice_id, l.item_id, l.price_id, l.meter, l.amount, l.period_start, l.period_end,
-    l.customer_id, l.subscription_id, l.currency, l.invoice_number, l.invoice_status, l.bill_run_id, l.target_date
+    l.customer_id, l.subscription_id, l.currency, l.invoice_number, l.invoice_status, l.bill_run_id, l.target_date,
+    l.made_at as noted_at
   from credit_lines as l
   join line_signs as s on s.sign_source = l.source
   left anti join taken_back_lines as t on t.taken_source = l.source and t.taken_line_id = l.line_id
@@ -337,6 +345,7 @@ findings as (
     customer_id,
     subscription_id,
     currency,
+    noted_at,
     period_start,
     period_end,
     invoice_number,
@@ -367,6 +376,7 @@ findings as (
     customer_id,
     subscription_id,
     currency,
+    noted_at,
     arrow_cast(null, 'Timestamp(Microsecond, Some("UTC"))') as period_start,
     arrow_cast(null, 'Timestamp(Microsecond, Some("UTC"))') as period_end,
     invoice_number,
@@ -397,6 +407,7 @@ findings as (
     customer_id,
     subscription_id,
     currency,
+    noted_at,
     arrow_cast(null, 'Timestamp(Microsecond, Some("UTC"))') as period_start,
     arrow_cast(null, 'Timestamp(Microsecond, Some("UTC"))') as period_end,
     invoice_number,
@@ -427,6 +438,7 @@ findings as (
     customer_id,
     subscription_id,
     currency,
+    noted_at,
     period_start,
     period_end,
     invoice_number,
@@ -457,6 +469,7 @@ findings as (
     customer_id,
     subscription_id,
     currency,
+    noted_at,
     period_start,
     period_end,
     invoice_number,
@@ -491,6 +504,7 @@ findings as (
     coalesce(w.customer_id, v.invoice_customer_id) as customer_id,
     v.invoice_subscription_id as subscription_id,
     coalesce(w.currency, v.invoice_currency) as currency,
+    w.noted_at,
     arrow_cast(null, 'Timestamp(Microsecond, Some("UTC"))') as period_start,
     arrow_cast(null, 'Timestamp(Microsecond, Some("UTC"))') as period_end,
     v.invoice_number,
@@ -525,8 +539,9 @@ select
   bill_run_id,
   price_id,
   meter,
-  period_start,
-  period_end,
+  -- The moment by which the window takes it in or leaves it out: what has left the window is not over.
+  noted_at as period_start,
+  noted_at + interval '1 microsecond' as period_end,
   target_date,
   invoice_status as entity_status,
   expected,
@@ -534,15 +549,13 @@ select
   currency,
   reason,
   explanation,
-  case explanation
-    when 'more_than_billed' then 'manual'
-    when 'wrong_sign' then 'integration'
-    else 'engine_defect'
-  end as root_cause,
+  case when explanation in ('more_than_billed', 'wrong_sign') then 'manual' else 'engine_defect' end as root_cause,
   billed_amount,
   credited,
   credit_count,
   last_credit_at,
   other_line_id,
-  adjustment_id
+  adjustment_id,
+  period_start as line_period_start,
+  period_end as line_period_end
 from findings

@@ -1,5 +1,5 @@
 -- Discount lines on charges for a time after the end of the discount, as far as the platform sends that end along.
-with judged as (
+with dated_invoices as (
   select
     source,
     invoice_id,
@@ -10,15 +10,20 @@ with judged as (
     currency as invoice_currency,
     bill_run_id,
     target_date,
-    period_start as invoice_start
+    period_start as invoice_start,
+    coalesce(
+      created_at, finalized_at, arrow_cast(invoice_date, 'Timestamp(Microsecond, Some("UTC"))'), period_end
+    ) as made_at
   from invoices
   where coalesce(status, '') <> 'void'
-    and coalesce(
-      created_at, finalized_at, arrow_cast(invoice_date, 'Timestamp(Microsecond, Some("UTC"))'), period_end
-    ) > $window_start
-    and coalesce(
-      created_at, finalized_at, arrow_cast(invoice_date, 'Timestamp(Microsecond, Some("UTC"))'), period_end
-    ) <= $window_end
+),
+
+judged as (
+  select
+    source, invoice_id, invoice_number, invoice_status, invoice_customer_id, invoice_subscription_id, invoice_currency,
+    bill_run_id, target_date, invoice_start, made_at
+  from dated_invoices
+  where made_at <= $window_end
 ),
 
 -- The earliest time that the invoice charges for: a discount that held then held for a part of it.
@@ -32,7 +37,8 @@ charged as (
 discounts as (
   select
     l.source, l.line_id, l.invoice_id, l.item_id, l.price_id, l.meter, l.description, l.amount, l.period_start,
-    l.period_end,
+    -- Without a period, the moment by which the window takes it in or leaves it out.
+    coalesce(l.period_end, v.made_at) as period_end,
     coalesce(l.customer_id, v.invoice_customer_id) as customer_id,
     coalesce(l.subscription_id, v.invoice_subscription_id) as subscription_id,
     coalesce(l.currency, v.invoice_currency) as currency,
@@ -61,6 +67,8 @@ discounts as (
   where l.kind = 'discount'
     and l.amount <> 0
     and l.attributes is not null
+    -- A line is over with its period, or when it is made: the later of the two.
+    and greatest(v.made_at, l.period_end) > $window_start
 ),
 
 dated as (

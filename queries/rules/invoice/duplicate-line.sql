@@ -43,7 +43,8 @@ recent as (
     amount, currency, period_start, period_end, invoice_number, invoice_status, bill_run_id, target_date, made_at,
     charge_id, charge_price, charge_meter
   from charges
-  where coalesce(made_at, period_start) >= $window_start
+  -- A line is over with its period, or when it is made: the later of the two.
+  where greatest(coalesce(made_at, period_start), period_end) >= $window_start
     and coalesce(made_at, period_start) < $window_end
 ),
 
@@ -164,7 +165,8 @@ select
   c.price_id,
   c.meter,
   c.period_start,
-  c.period_end,
+  -- Without a period, the moment by which the window takes it in or leaves it out.
+  coalesce(c.period_end, c.made_at + interval '1 microsecond') as period_end,
   c.target_date,
   c.invoice_status as entity_status,
   cast(0 as decimal(38, 12)) as expected,

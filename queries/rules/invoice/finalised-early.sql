@@ -93,7 +93,8 @@ timed as (
     end as open_until
   from usage_lines as l
   left join waits as w on w.wait_source = l.source
-  where l.finalized_at >= $window_start
+  -- An invoice that is final before its period ends is over with the period.
+  where greatest(l.finalized_at, l.period_end) >= $window_start
 ),
 
 suspects as (
@@ -159,11 +160,11 @@ missed_records as (
   join usage_records as r
     on r.source = d.source
     and r.usage_date = d.usage_date
-    and r.meter = d.meter
+    and coalesce(r.meter, '') = coalesce(d.meter, '')
     and case
       when r.item_id is not null then concat('i:', r.item_id)
       when r.subscription_id is not null then concat('s:', r.subscription_id)
-      else concat('c:', r.customer_id)
+      when r.customer_id is not null then concat('c:', r.customer_id)
     end = d.usage_key
   where r.usage_date >= cast($window_start - interval '62 days' as date)
     and r.occurred_at >= d.period_start
@@ -233,8 +234,9 @@ findings as (
     bill_run_id,
     cast(null as varchar) as price_id,
     cast(null as varchar) as meter,
-    arrow_cast(null, 'Timestamp(Microsecond, Some("UTC"))') as period_start,
-    arrow_cast(null, 'Timestamp(Microsecond, Some("UTC"))') as period_end,
+    -- The moment by which the window takes it in or leaves it out: what has left the window is not over.
+    finalized_at as period_start,
+    finalized_at + interval '1 microsecond' as period_end,
     target_date, invoice_status, finalized_at,
     arrow_cast(null, 'Timestamp(Microsecond, Some("UTC"))') as finalizes_at,
     arrow_cast(null, 'Timestamp(Microsecond, Some("UTC"))') as usage_end,

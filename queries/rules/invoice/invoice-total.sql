@@ -1,6 +1,6 @@
--- Invoices whose totals do not follow from their lines. A line in another currency than its invoice or its price is the
--- finding of currency-mismatch.
-with judged as (
+-- Invoices whose totals do not follow from their lines, and lines whose invoice is not there: no rule that asks for the
+-- invoice sees those. A line in another currency than its invoice or its price is the finding of currency-mismatch.
+with dated_invoices as (
   select
     source, invoice_id, number, customer_id, subscription_id, bill_run_id, status, target_date,
     currency as invoice_currency,
@@ -8,15 +8,22 @@ with judged as (
     -- Prices that include tax: it is inside the lines and adds nothing to the total.
     -- Told by a flag that is set, or as a word among other values.
     regexp_like(coalesce(attributes, ''), 'tax_inclusive\\?"\s*:\s*(\\?")?(true|yes|1)(\\?")?\s*[,}]', 'i')
-      or regexp_like(coalesce(attributes, ''), '[:,\[]\s*\\?"tax_inclusive\\?"\s*[,}\]]', 'i') as is_tax_inclusive
+      or regexp_like(coalesce(attributes, ''), '[:,\[]\s*\\?"tax_inclusive\\?"\s*[,}\]]', 'i') as is_tax_inclusive,
+    coalesce(
+      created_at, finalized_at, arrow_cast(invoice_date, 'Timestamp(Microsecond, Some("UTC"))'), period_end
+    ) as made_at
   from invoices
   where coalesce(status, '') <> 'void'
-    and coalesce(
-      created_at, finalized_at, arrow_cast(invoice_date, 'Timestamp(Microsecond, Some("UTC"))'), period_end
-    ) > $window_start
-    and coalesce(
-      created_at, finalized_at, arrow_cast(invoice_date, 'Timestamp(Microsecond, Some("UTC"))'), period_end
-    ) <= $window_end
+),
+
+-- An invoice is over with its period, or when it is made: the later of the two, and without a period the latter.
+judged as (
+  select
+    source, invoice_id, number, customer_id, subscription_id, bill_run_id, status, target_date, invoice_currency,
+    period_start, coalesce(period_end, made_at) as period_end, subtotal, discount, tax, total, is_tax_inclusive
+  from dated_invoices
+  where made_at <= $window_end
+    and greatest(made_at, period_end) > $window_start
 ),
 
 sums as (
@@ -131,6 +138,24 @@ explained_totals as (
     end as explanation
   from wrong_totals as w
   left join matching_lines as m on m.source = w.source and m.invoice_id = w.invoice_id
+),
+
+-- A source that exports no invoices says nothing about which are there. Lines may be delivered before their invoices: what
+-- the source itself changed inside the settling time is left.
+sources_with_invoices as (
+  select source from invoices group by source
+),
+
+lost_lines as (
+  select
+    l.source, l.line_id, l.invoice_id, l.customer_id, l.subscription_id, l.item_id, l.period_start, l.period_end,
+    l.amount, l.currency
+  from invoice_lines as l
+  join sources_with_invoices as s on s.source = l.source
+  left anti join invoices as v on v.source = l.source and v.invoice_id = l.invoice_id
+  where coalesce(l.period_end > $window_start, true)
+    and coalesce(l.updated_at <= $window_end, true)
+    and l.amount <> 0
 )
 
 select
@@ -165,5 +190,39 @@ select
   lines_total,
   line_count,
   line_counted_twice,
-  line_left_out
+  line_left_out,
+  cast(null as varchar) as item_id,
+  cast(null as varchar) as invoice_line_id
 from explained_totals
+union all
+select
+  source,
+  'invoice_line' as entity_type,
+  line_id as entity_id,
+  cast(null as varchar) as entity_number,
+  customer_id,
+  subscription_id,
+  invoice_id,
+  cast(null as varchar) as bill_run_id,
+  period_start,
+  period_end,
+  cast(null as date) as target_date,
+  cast(null as varchar) as entity_status,
+  cast(null as decimal(38, 12)) as expected,
+  amount as actual,
+  currency,
+  'no_invoice' as reason,
+  'invoice_not_delivered' as explanation,
+  'integration' as root_cause,
+  cast(null as decimal(38, 12)) as invoice_subtotal,
+  cast(null as decimal(38, 12)) as invoice_discount,
+  cast(null as decimal(38, 12)) as invoice_tax,
+  cast(null as decimal(38, 12)) as invoice_total,
+  cast(null as decimal(38, 12)) as lines_subtotal,
+  cast(null as decimal(38, 12)) as lines_total,
+  cast(null as bigint) as line_count,
+  cast(null as varchar) as line_counted_twice,
+  cast(null as varchar) as line_left_out,
+  item_id,
+  line_id as invoice_line_id
+from lost_lines

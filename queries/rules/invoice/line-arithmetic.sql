@@ -2,7 +2,7 @@
 -- lines whose tiers do not add up to their amount.
 -- A usage line is held against its price by tier-miscalculation. So here a usage line counts only where its amount is
 -- what the price makes of the quantity, or where no price can say, and its printed tiers come to something else.
-with judged as (
+with dated_invoices as (
   select
     source,
     invoice_id,
@@ -12,15 +12,24 @@ with judged as (
     subscription_id as invoice_subscription_id,
     currency as invoice_currency,
     bill_run_id,
-    target_date
+    target_date,
+    coalesce(
+      created_at, finalized_at, arrow_cast(invoice_date, 'Timestamp(Microsecond, Some("UTC"))'), period_end
+    ) as made_at
   from invoices
   where coalesce(status, '') <> 'void'
-    and coalesce(
-      created_at, finalized_at, arrow_cast(invoice_date, 'Timestamp(Microsecond, Some("UTC"))'), period_end
-    ) > $window_start
-    and coalesce(
-      created_at, finalized_at, arrow_cast(invoice_date, 'Timestamp(Microsecond, Some("UTC"))'), period_end
-    ) <= $window_end
+),
+
+judged as (
+  select
+    source, invoice_id, invoice_number, invoice_status, invoice_customer_id, invoice_subscription_id, invoice_currency,
+    bill_run_id, target_date, made_at
+  from dated_invoices
+  where made_at <= $window_end
+),
+
+moments as (
+  select source as moment_source, invoice_id as moment_invoice_id, made_at from judged
 ),
 
 items as (
@@ -59,6 +68,8 @@ lines as (
     and p.valid_from <= l.period_start
     and (p.valid_to is null or l.period_start < p.valid_to)
   where l.kind in ('usage', 'recurring', 'one_time')
+    -- A line is over with its period, or when it is made: the later of the two.
+    and greatest(v.made_at, l.period_end) > $window_start
 ),
 
 -- The terms of a version, and the version itself where an amount follows from it.
@@ -237,7 +248,8 @@ select
   price_id,
   meter,
   period_start,
-  period_end,
+  -- Without a period, the moment by which the window takes it in or leaves it out.
+  coalesce(period_end, made_at) as period_end,
   target_date,
   invoice_status as entity_status,
   expected,
@@ -258,3 +270,4 @@ select
   tier_sum,
   charge_model
 from findings
+left join moments on moment_source = source and moment_invoice_id = invoice_id

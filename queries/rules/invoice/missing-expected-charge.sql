@@ -87,7 +87,8 @@ overdue as (
   from in_company
   where own_next_invoice_id is null
     and next_invoice_id is not null
-    and next_made_at >= $window_start
+    -- A charge is over when the invoice is made that lacks it, or with its period: the later of the two.
+    and greatest(next_made_at, period_end + (period_end - period_start)) >= $window_start
     and not is_prorated
     and not is_made_good
     and amount >= 0

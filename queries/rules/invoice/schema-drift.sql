@@ -226,6 +226,8 @@ findings as (
     count(*) as row_count,
     count(*) as affected_rows,
     min(rejected_at) as first_seen_at,
+    -- What has left the window is not over: no row tells whether it was exported again.
+    max(rejected_at) as last_seen_at,
     min(origin) as example,
     'high' as severity
   from unknown_words
@@ -242,6 +244,7 @@ findings as (
     cast(sum(rows_since) as bigint) as row_count,
     cast(sum(empty_rows) as bigint) as affected_rows,
     arrow_cast(min(first_empty), 'Timestamp(Microsecond, Some("UTC"))') as first_seen_at,
+    arrow_cast(null, 'Timestamp(Microsecond, Some("UTC"))') as last_seen_at,
     cast(null as varchar) as example,
     'medium' as severity
   from emptied
@@ -257,6 +260,7 @@ findings as (
     cast(max(field_count) as bigint) as row_count,
     cast(max(field_count) as bigint) as affected_rows,
     arrow_cast(min(first_seen), 'Timestamp(Microsecond, Some("UTC"))') as first_seen_at,
+    arrow_cast(null, 'Timestamp(Microsecond, Some("UTC"))') as last_seen_at,
     cast(null as varchar) as example,
     'info' as severity
   from new_fields
@@ -268,6 +272,7 @@ select
   'export' as entity_type,
   concat(table_name, '.', column_name) as entity_id,
   first_seen_at as period_start,
+  last_seen_at as period_end,
   severity,
   explanation as reason,
   explanation,

@@ -1,4 +1,5 @@
--- Tables whose last good export is older than is usual for them, whose exports fail, or which suddenly bring far less.
+-- Tables whose last good export is older than is usual for them, whose exports fail, or which suddenly bring far less;
+-- and usage that is exported in its rhythm and has nothing new in it for far longer than it ever had.
 -- All other rules see only what was exported: where this one fires, their silence means nothing.
 with attempts as (
   select
@@ -52,6 +53,47 @@ last_good as (
     max(high_watermark) as high_watermark
   from good
   group by source, table_name
+),
+
+-- How new the usage was that an export had read so far; while nothing is new, exports tell the same moment again.
+news as (
+  select
+    source,
+    table_name,
+    high_watermark,
+    max(finished_at) as last_told_at,
+    (
+      cast(high_watermark as bigint)
+      - cast(lag(high_watermark) over (partition by source, table_name order by high_watermark) as bigint)
+    ) / 1000000 as distance
+  from good
+  where table_name = 'usage_records' and high_watermark is not null
+  group by source, table_name, high_watermark
+),
+
+longest_distances as (
+  select source, table_name, max(distance) as longest_distance
+  from news
+  group by source, table_name
+),
+
+news_days as (
+  select
+    source,
+    table_name,
+    max(last_told_at) as last_told_at,
+    row_number() over (
+      partition by source, table_name order by cast(high_watermark as date) desc
+    ) as day_number
+  from news
+  group by source, table_name, cast(high_watermark as date)
+),
+
+-- From so many days on the rhythm is known, up to the moment at which the window loses the first of them.
+known_rhythms as (
+  select source, table_name, last_told_at as known_until
+  from news_days
+  where day_number = $news_days
 ),
 
 last_attempts as (
@@ -119,6 +161,15 @@ judged as (
       else (cast(g.last_good_at + cast($general_age as interval) as bigint) - cast(g.last_good_at as bigint)) / 1000000
     end as allowed_seconds,
     (cast($as_of as bigint) - cast(g.last_good_at as bigint)) / 1000000 as age_seconds,
+    r.known_until,
+    (cast($as_of as bigint) - cast(g.high_watermark as bigint)) / 1000000 as data_age_seconds,
+    case
+      when r.known_until is not null
+        then greatest(
+          (cast($as_of + cast($general_age as interval) as bigint) - cast($as_of as bigint)) / 1000000,
+          2 * l.longest_distance
+        )
+    end as allowed_data_seconds,
     coalesce(
       u.day_count >= 14
       and u.weekday_count >= 3
@@ -133,16 +184,20 @@ judged as (
   left join failures as f on f.source = t.source and f.table_name = t.table_name
   left join days as d on d.source = t.source and d.table_name = t.table_name and d.days_back = 0
   left join usual_days as u on u.source = t.source and u.table_name = t.table_name
+  left join longest_distances as l on l.source = t.source and l.table_name = t.table_name
+  left join known_rhythms as r on r.source = t.source and r.table_name = t.table_name
 ),
 
 explained as (
   select
     source, table_name, last_status, last_error, last_attempt_at, last_good_at, last_good_export_id, high_watermark,
-    failure_count, usual_gap, new_rows, weekday_rows, least_rows, allowed_seconds, age_seconds,
+    failure_count, usual_gap, new_rows, weekday_rows, least_rows, allowed_seconds, age_seconds, known_until,
+    data_age_seconds, allowed_data_seconds,
     case
       when failure_count > 0 and (last_good_at is null or age_seconds > allowed_seconds or failure_count >= $failures)
         then 'export_failing'
       when age_seconds > allowed_seconds then 'export_missing'
+      when data_age_seconds > allowed_data_seconds then 'nothing_new'
       when has_few_rows then 'few_rows'
     end as explanation
   from judged
@@ -154,7 +209,14 @@ select
   table_name as entity_id,
   last_good_export_id as entity_number,
   last_status as entity_status,
-  last_good_at as period_start,
+  case when explanation = 'nothing_new' then least(high_watermark, known_until) else last_good_at end as period_start,
+  -- What has left the window is not over: where no export was tried any more, or the rhythm is forgotten. The last day
+  -- is judged by itself.
+  case explanation
+    when 'few_rows' then null
+    when 'nothing_new' then known_until
+    else last_attempt_at
+  end as period_end,
   -- Money and usage are judged on these; the rest names and describes.
   case
     when table_name in ('usage_records', 'invoices', 'invoice_lines', 'prices') then 'critical'
@@ -172,6 +234,8 @@ select
   allowed_seconds / 3600 as allowed_hours,
   usual_gap / 3600 as usual_gap_hours,
   high_watermark,
+  data_age_seconds / 3600 as data_age_hours,
+  allowed_data_seconds / 3600 as allowed_data_hours,
   new_rows,
   weekday_rows,
   least_rows

@@ -255,7 +255,9 @@ select
   price_id as entity_id,
   price_id,
   meter,
+  -- What has left the window is not over.
   effective_from as period_start,
+  effective_from as period_end,
   case when coalesce(is_active, true) then 'active' else 'inactive' end as entity_status,
   unit,
   case when is_factor then 'critical' else 'high' end as severity,

@@ -57,7 +57,7 @@ minimum_lines as (
     item_id,
     cast(sum(cast(amount as decimal(76, 12))) as decimal(38, 12)) as minimum_billed
   from invoice_lines
-  where kind = 'minimum' and item_id is not null and period_end > $window_start
+  where kind = 'minimum' and item_id is not null
   group by source, invoice_id, item_id
 ),
 

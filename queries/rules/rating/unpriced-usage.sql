@@ -11,7 +11,9 @@ with invoice_terms as (
     status as invoice_status,
     currency as invoice_currency,
     bill_run_id,
-    target_date
+    target_date,
+    case when period_start < period_end then period_start end as invoice_period_start,
+    case when period_start < period_end then period_end end as invoice_period_end
   from invoices
 ),
 
@@ -25,8 +27,8 @@ items as (
   from subscription_items
 ),
 
--- A line that names no price has its item's, as in line_terms.
-usage_lines as (
+-- A line that names no price has its item's, and one that tells no period its invoice's, as in line_terms.
+dated_lines as (
   select
     l.source,
     l.line_id,
@@ -40,8 +42,12 @@ usage_lines as (
     l.item_id,
     coalesce(l.price_id, i.item_price_id) as price_id,
     coalesce(l.meter, i.item_meter) as meter,
-    l.period_start,
-    l.period_end,
+    coalesce(
+      l.period_start, case when coalesce(l.period_end > v.invoice_period_start, true) then v.invoice_period_start end
+    ) as period_start,
+    coalesce(
+      l.period_end, case when coalesce(l.period_start < v.invoice_period_end, true) then v.invoice_period_end end
+    ) as period_end,
     l.quantity,
     l.amount,
     coalesce(l.currency, v.invoice_currency) as currency,
@@ -50,8 +56,15 @@ usage_lines as (
   left join invoice_terms as v on v.source = l.source and v.invoice_id = l.invoice_id
   left join items as i on i.source = l.source and i.item_id = l.item_id
   where l.kind = 'usage'
-    and l.period_end > $window_start
     and coalesce(v.invoice_status, '') <> 'void'
+),
+
+usage_lines as (
+  select
+    source, line_id, invoice_id, invoice_number, invoice_status, bill_run_id, target_date, customer_id,
+    subscription_id, item_id, price_id, meter, period_start, period_end, quantity, amount, currency, is_prorated
+  from dated_lines
+  where period_end > $window_start
 ),
 
 -- Lines without a price version in force at their start. One for nothing, of nothing, needs no price.
@@ -90,13 +103,14 @@ unsure_items as (
 item_days as (
   select
     i.source, i.item_id, i.subscription_id, i.customer_id, i.price_id, i.aggregation, i.subscription_status,
-    u.meter, u.quantity_sum, u.record_count, u.quantity_max, u.quantity_min, u.quantity_last, u.first_occurred_at,
+    coalesce(u.meter, i.item_meter) as meter,
+    u.quantity_sum, u.record_count, u.quantity_max, u.quantity_min, u.quantity_last, u.first_occurred_at,
     u.last_occurred_at
   from unsure_items as i
   join item_usage as u
     on u.source = i.source
     and u.item_id = i.item_id
-    and (i.item_meter is null or u.meter = i.item_meter)
+    and (i.item_meter is null or u.meter is null or u.meter = i.item_meter)
   where u.usage_date >= cast($window_start as date)
     and u.first_occurred_at >= $window_start
     and u.last_occurred_at < $window_end
@@ -128,7 +142,8 @@ items_without_line as (
     d.source, d.item_id, d.subscription_id, d.customer_id, d.price_id, d.subscription_status,
     max(d.meter) as meter,
     min(d.first_occurred_at) as first_used_at,
-    max(d.last_occurred_at) as last_used_at,
+    -- A day leaves the window with its first use.
+    max(d.first_occurred_at) + interval '1 microsecond' as used_until,
     sum(d.record_count) as used_records,
     case
       -- Quantities of several meters do not add up.
@@ -152,7 +167,7 @@ items_without_line as (
 unpriced_items as (
   select
     i.source, i.item_id, i.subscription_id, i.customer_id, i.price_id, i.subscription_status, i.meter,
-    i.first_used_at, i.last_used_at, i.used_records, i.used_quantity
+    i.first_used_at, i.used_until, i.used_records, i.used_quantity
   from items_without_line as i
   left anti join price_periods as p
     on p.source = i.source
@@ -174,7 +189,7 @@ unpriced as (
     source, 'subscription_item' as entity_type, item_id as entity_id, cast(null as varchar) as entity_number,
     customer_id, subscription_id, item_id, cast(null as varchar) as invoice_id,
     cast(null as varchar) as invoice_line_id, cast(null as varchar) as bill_run_id, price_id, meter,
-    first_used_at as period_start, last_used_at as period_end, cast(null as date) as target_date,
+    first_used_at as period_start, used_until as period_end, cast(null as date) as target_date,
     subscription_status as entity_status, cast(null as decimal(38, 12)) as amount, cast(null as varchar) as currency,
     cast(null as decimal(38, 12)) as billed_quantity, used_quantity, used_records
   from unpriced_items

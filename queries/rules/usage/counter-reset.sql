@@ -62,7 +62,6 @@ falls as (
         and steady_steps >= 0.85 * steps
         and rises >= 0.5 * steps
         and usage_date >= cast($window_start as date)
-        and before_at >= $window_start
         and latest <= cast(value_before * 0.5 as decimal(38, 12))
         and latest <= cast(usual_rise * 3 as decimal(38, 12))
         -- It goes on counting.

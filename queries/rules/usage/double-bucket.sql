@@ -22,42 +22,36 @@ item_subscriptions as (
 ),
 
 -- Whatever usage is recorded under, it is that of a subscription and a meter.
-days as (
+used as (
   select
     u.source,
     coalesce(i.item_subscription_id, u.subscription_id) as used_subscription_id,
     u.meter as used_meter,
     u.usage_date,
-    cast(sum(cast(u.quantity_sum as decimal(76, 12))) as decimal(38, 12)) as day_quantity,
-    sum(u.record_count) as day_records,
-    min(u.first_occurred_at) as first_at,
-    max(u.last_occurred_at) as last_at
+    u.quantity_sum,
+    u.record_count,
+    u.first_occurred_at,
+    u.last_occurred_at
   from item_usage as u
   left join item_subscriptions as i on i.source = u.source and i.known_item_id = u.item_id
   where u.usage_date >= cast($window_start - interval '400 days' as date)
     and u.record_count > 0
-  group by u.source, coalesce(i.item_subscription_id, u.subscription_id), u.meter, u.usage_date
 ),
 
 -- Days that an edge of the period cuts may hold records of the period beside it on one side only: they are left out.
-described as (
+-- Only what the charges ask for is added up.
+days as (
   select
     c.source, c.line_id, c.invoice_id, c.invoice_number, c.invoice_status, c.bill_run_id, c.target_date,
     c.customer_id, c.subscription_id, c.item_id, c.price_id, c.meter, c.period_start, c.period_end, c.currency,
     c.quantity, c.amount, c.unit, c.product_name,
-    count(*) as used_days,
-    count(distinct d.day_quantity) as different_quantities,
-    sum(d.day_records) as record_count,
-    string_agg(
-      concat(
-        cast(cast(d.usage_date as int) as varchar), '=', cast(d.day_quantity as varchar), '/',
-        cast(d.day_records as varchar), '@', cast(cast(d.first_at as bigint) as varchar), '-',
-        cast(cast(d.last_at as bigint) as varchar)
-      ),
-      ' ' order by d.usage_date
-    ) as days_used
+    d.usage_date,
+    cast(sum(cast(d.quantity_sum as decimal(76, 12))) as decimal(38, 12)) as day_quantity,
+    sum(d.record_count) as day_records,
+    min(d.first_occurred_at) as first_at,
+    max(d.last_occurred_at) as last_at
   from charges as c
-  join days as d
+  join used as d
     on d.source = c.source
     and d.used_subscription_id = c.subscription_id
     and d.used_meter = c.meter
@@ -66,7 +60,31 @@ described as (
   group by
     c.source, c.line_id, c.invoice_id, c.invoice_number, c.invoice_status, c.bill_run_id, c.target_date,
     c.customer_id, c.subscription_id, c.item_id, c.price_id, c.meter, c.period_start, c.period_end, c.currency,
-    c.quantity, c.amount, c.unit, c.product_name
+    c.quantity, c.amount, c.unit, c.product_name,
+    d.usage_date
+),
+
+described as (
+  select
+    source, line_id, invoice_id, invoice_number, invoice_status, bill_run_id, target_date,
+    customer_id, subscription_id, item_id, price_id, meter, period_start, period_end, currency,
+    quantity, amount, unit, product_name,
+    count(*) as used_days,
+    count(distinct day_quantity) as different_quantities,
+    sum(day_records) as record_count,
+    string_agg(
+      concat(
+        cast(cast(usage_date as int) as varchar), '=', cast(day_quantity as varchar), '/',
+        cast(day_records as varchar), '@', cast(cast(first_at as bigint) as varchar), '-',
+        cast(cast(last_at as bigint) as varchar)
+      ),
+      ' ' order by usage_date
+    ) as days_used
+  from days
+  group by
+    source, line_id, invoice_id, invoice_number, invoice_status, bill_run_id, target_date,
+    customer_id, subscription_id, item_id, price_id, meter, period_start, period_end, currency,
+    quantity, amount, unit, product_name
 ),
 
 -- Quantities must vary: constant ones agree by themselves.

@@ -3,8 +3,9 @@
 -- meter lacks is not said again of its items. A gap is short, the only one of the day, and has sharp edges; a night has
 -- slopes, and a timetable has other hours off too.
 -- Hours at the edge of the UTC day, where such cursors lose most, are judged by the first and last moment of each day of
--- the roll-up as well: a week and more without any usage in hours that were used before, which chance does not make, and
--- with fewer records a day. Usage that moved to other hours, or by an hour with the clocks, has lost nothing.
+-- the roll-up as well: a week and more without any usage in hours that were used before, which chance does not make at
+-- any of all owners of the meter, and with fewer records a day. Usage that moved to other hours, or by an hour with the
+-- clocks, has lost nothing.
 with busy as (
     select
         source as busy_source,
@@ -31,26 +32,26 @@ records as (
         and coalesce(status, '') not in ('voided', 'error')
 ),
 
+-- Records are read once, and all that follows is a chain: what a query names twice is computed twice.
 hours as (
-    select r.source, r.meter, b.busy_owner as owner, r.usage_date, r.hour, count(*) as records
+    select r.source, r.meter, coalesce(b.busy_owner, '') as owner, r.usage_date, r.hour, count(*) as records
     from busy as b
     right join records as r on b.busy_source = r.source and b.busy_meter = r.meter and b.busy_owner = r.owner
-    group by r.source, r.meter, b.busy_owner, r.usage_date, r.hour
+    group by r.source, r.meter, coalesce(b.busy_owner, ''), r.usage_date, r.hour
 ),
 
+-- A row without an hour is the whole day.
 levels as (
-    select source, 'source' as scope, '' as meter, '' as owner, usage_date, hour, sum(records) as records
+    select
+        source, coalesce(meter, '') as meter, coalesce(owner, '') as owner, usage_date, hour,
+        case when grouping(meter) = 1 then 'source' when grouping(owner) = 1 then 'meter' else 'owner' end as scope,
+        sum(records) as records
     from hours
-    group by source, usage_date, hour
-    union all
-    select source, 'meter' as scope, meter, '' as owner, usage_date, hour, sum(records) as records
-    from hours
-    group by source, meter, usage_date, hour
-    union all
-    select source, 'owner' as scope, meter, owner, usage_date, hour, sum(records) as records
-    from hours
-    where owner is not null
-    group by source, meter, owner, usage_date, hour
+    group by grouping sets (
+        (source, usage_date, hour), (source, usage_date),
+        (source, meter, usage_date, hour), (source, meter, usage_date),
+        (source, meter, owner, usage_date, hour), (source, meter, owner, usage_date)
+    )
 ),
 
 by_hour as (
@@ -59,28 +60,35 @@ by_hour as (
         cast(sum(records) as double) as records,
         cast(count(*) as double) as used_days
     from levels
+    where scope <> 'owner' or owner <> ''
     group by source, scope, meter, owner, hour
 ),
 
+-- The three lists have one order.
 lives as (
     select
         source, scope, meter, owner,
-        cast(count(distinct usage_date) as double) as days,
-        cast(sum(records) as double) as records
-    from levels
+        max(used_days) filter (where hour is null) as days,
+        array_agg(hour) filter (where hour is not null) as hours,
+        array_agg(records) filter (where hour is not null) as hour_records,
+        array_agg(used_days) filter (where hour is not null) as hour_days
+    from by_hour
     group by source, scope, meter, owner
-    having count(distinct usage_date) >= 7 and sum(records) >= $min_records
+    having max(used_days) filter (where hour is null) >= 7
+        and max(records) filter (where hour is null) >= $min_records
+),
+
+clock_hours as (
+    select source, scope, meter, owner, days, hours, hour_records, hour_days, unnest(range(0, 24)) as hour
+    from lives
 ),
 
 dense as (
     select
-        l.source, l.scope, l.meter, l.owner, l.days, g.hour,
-        coalesce(h.records, cast(0 as double)) as records,
-        coalesce(h.used_days, cast(0 as double)) / l.days as used_share
-    from lives as l
-    cross join (select value as hour from generate_series(0, 23)) as g
-    left join by_hour as h
-        on h.source = l.source and h.scope = l.scope and h.meter = l.meter and h.owner = l.owner and h.hour = g.hour
+        source, scope, meter, owner, days, hour,
+        coalesce(hour_records[cast(array_position(hours, hour) as bigint)], cast(0 as double)) as records,
+        coalesce(hour_days[cast(array_position(hours, hour) as bigint)], cast(0 as double)) / days as used_share
+    from clock_hours
 ),
 
 -- The day is a circle: midnight follows 23 o'clock.
@@ -148,214 +156,244 @@ found as (
         and (scope <> 'owner' or gap_hours <= 4 or busy_records >= 3 * days)
 ),
 
-meter_owners as (
+-- Every owner of the last seven weeks with its days: the age of each, and in one number its records and the first and
+-- the last hour with usage. `begins` and `ends`: the hours in which the newest week, two weeks, and so on to five lie.
+edge_rows as (
     select
-        source as own_source, meter as own_meter,
-        count(distinct coalesce(item_id, subscription_id, customer_id)) as owners
-    from usage_daily
-    where usage_date >= cast($window_start as date) and usage_date < cast($window_end as date) and meter is not null
-    group by source, meter
-),
-
-source_gaps as (
-    select source as gap_source from found where scope = 'source'
-),
-
-meter_gaps as (
-    select f.source, f.meter, f.days, f.gap_hours, f.first_hour, f.last_hour, f.gap_records, f.usual_records, o.owners
-    from found as f
-    join meter_owners as o on o.own_source = f.source and o.own_meter = f.meter
-    where f.scope = 'meter'
-),
-
--- A meter of one or two owners lacks what they lack.
-shared_gaps as (
-    select
-        m.source, m.meter, m.days, m.gap_hours, m.first_hour, m.last_hour, m.gap_records, m.usual_records, m.owners,
-        s.gap_source is not null as is_whole_source
-    from meter_gaps as m
-    left join source_gaps as s on s.gap_source = m.source
-    where m.owners >= 3
-),
-
-shared_meters as (
-    select source as shared_source, meter as shared_meter from shared_gaps
-),
-
-owner_gaps as (
-    select f.source, f.meter, f.owner, f.days, f.gap_hours, f.first_hour, f.last_hour, f.gap_records, f.usual_records
-    from found as f
-    left anti join shared_meters as s on s.shared_source = f.source and s.shared_meter = f.meter
-    where f.scope = 'owner'
-),
-
-owner_ids as (
-    select
-        source as id_source, meter as id_meter, coalesce(item_id, subscription_id, customer_id) as id_owner,
-        max(item_id) as item_id, max(subscription_id) as subscription_id, max(customer_id) as customer_id
-    from usage_daily
-    where usage_date >= cast($window_start as date) and usage_date < cast($window_end as date)
-    group by source, meter, coalesce(item_id, subscription_id, customer_id)
-),
-
--- The first and the last hour with usage of every day of the last seven weeks.
-edge_days as (
-    select
-        source, meter, coalesce(item_id, subscription_id, customer_id) as owner,
+        source, meter, item_id, subscription_id, customer_id, record_count, usage_date,
+        coalesce(item_id, subscription_id, customer_id) as owner,
         cast(cast($window_end as date) as int) - 1 - cast(usage_date as int) as age,
-        min((cast(first_occurred_at as bigint) / 3600000000) % 24) as first_hour,
-        max((cast(last_occurred_at as bigint) / 3600000000) % 24) as last_hour,
-        cast(sum(record_count) as double) as records
+        (cast(first_occurred_at as bigint) / 3600000000) % 24 as first_hour,
+        (cast(last_occurred_at as bigint) / 3600000000) % 24 as last_hour
     from usage_daily
     where usage_date >= cast($window_end - interval '49 days' as date)
         and usage_date < cast($window_end as date)
         and meter is not null
         and coalesce(item_id, subscription_id, customer_id) is not null
         and record_count > 0
-    group by source, meter, coalesce(item_id, subscription_id, customer_id), usage_date
+),
+
+edge_owners as (
+    select
+        source, meter, owner,
+        max(item_id) filter (where usage_date >= cast($window_start as date)) as item_id,
+        max(subscription_id) filter (where usage_date >= cast($window_start as date)) as subscription_id,
+        max(customer_id) filter (where usage_date >= cast($window_start as date)) as customer_id,
+        min(age) as newest_age,
+        array_agg(age) as ages,
+        array_agg((record_count * 24 + first_hour) * 24 + last_hour) as edges,
+        make_array(
+            min(first_hour) filter (where age < 7),
+            min(first_hour) filter (where age < 14),
+            min(first_hour) filter (where age < 21),
+            min(first_hour) filter (where age < 28),
+            min(first_hour) filter (where age < 35)
+        ) as begins,
+        make_array(
+            max(last_hour) filter (where age < 7),
+            max(last_hour) filter (where age < 14),
+            max(last_hour) filter (where age < 21),
+            max(last_hour) filter (where age < 28),
+            max(last_hour) filter (where age < 35)
+        ) as ends
+    from edge_rows
+    group by source, meter, owner
+),
+
+-- How many owners of the meter can be judged: each may have lost its hours by chance.
+judged_owners as (
+    select
+        source, meter, owner, item_id, subscription_id, customer_id, ages, edges, begins, ends,
+        sum(case when newest_age < 7 and cardinality(array_distinct(ages)) >= 21 then 1 else 0 end) over (
+            partition by source, meter
+        ) as owners
+    from edge_owners
 ),
 
 -- One to five weeks: the hours at the edges of the day that were not used in them.
-recent_edges as (
+edge_spans as (
     select
-        d.source as edge_source, d.meter as edge_meter, d.owner as edge_owner, c.value as recent_days,
-        cast(count(*) as double) as used_days,
-        sum(d.records) as records,
-        min(d.first_hour) as day_begins,
-        max(d.last_hour) as day_ends
-    from edge_days as d
-    cross join generate_series(7, 35, 7) as c
-    where d.age < c.value
-    group by d.source, d.meter, d.owner, c.value
-    having min(d.first_hour) + 23 - max(d.last_hour) between 2 and $max_hours
+        source, meter, owner, item_id, subscription_id, customer_id, owners, ages, edges,
+        unnest(range(7, 36, 7)) as recent_days, unnest(begins) as day_begins, unnest(ends) as day_ends
+    from judged_owners
 ),
 
--- How often these hours were used before.
+edge_days as (
+    select
+        source, meter, owner, item_id, subscription_id, customer_id, owners, recent_days, day_begins, day_ends,
+        unnest(ages) as age, unnest(edges) as edge
+    from edge_spans
+    where day_begins + 23 - day_ends between 2 and $max_hours
+        and owners > 0
+        and coalesce(item_id, subscription_id, customer_id) is not null
+),
+
+-- How often these hours were used before. A day may have several rows.
+touched_days as (
+    select
+        source, meter, owner, recent_days, age,
+        max(item_id) as item_id,
+        max(subscription_id) as subscription_id,
+        max(customer_id) as customer_id,
+        max(owners) as owners,
+        max(day_begins) as day_begins,
+        max(day_ends) as day_ends,
+        cast(sum(edge / 576) as double) as records,
+        bool_or(edge / 24 % 24 < day_begins or edge % 24 > day_ends) as is_touched
+    from edge_days
+    group by source, meter, owner, recent_days, age
+),
+
 past_edges as (
     select
-        r.edge_source, r.edge_meter, r.edge_owner, r.recent_days, r.used_days, r.records, r.day_begins, r.day_ends,
-        cast(count(*) as double) as past_days,
-        sum(d.records) as past_records,
-        cast(count(*) filter (where d.first_hour < r.day_begins or d.last_hour > r.day_ends) as double) as touched_days,
-        count(distinct d.age / 7) as past_weeks,
-        count(distinct case when d.first_hour < r.day_begins or d.last_hour > r.day_ends then d.age / 7 end)
-            as touched_weeks,
-        min(d.age) filter (where d.first_hour < r.day_begins or d.last_hour > r.day_ends) as last_touched_age
-    from recent_edges as r
-    join edge_days as d on d.source = r.edge_source and d.meter = r.edge_meter and d.owner = r.edge_owner
-    where d.age >= r.recent_days
-    group by
-        r.edge_source, r.edge_meter, r.edge_owner, r.recent_days, r.used_days, r.records, r.day_begins, r.day_ends
+        source, meter, owner, recent_days,
+        max(item_id) as item_id,
+        max(subscription_id) as subscription_id,
+        max(customer_id) as customer_id,
+        max(owners) as owners,
+        max(day_begins) as day_begins,
+        max(day_ends) as day_ends,
+        cast(count(*) filter (where age < recent_days) as double) as used_days,
+        sum(records) filter (where age < recent_days) as records,
+        cast(count(*) filter (where age >= recent_days) as double) as past_days,
+        sum(records) filter (where age >= recent_days) as past_records,
+        cast(count(*) filter (where is_touched) as double) as touched_days,
+        bit_or(case when age >= recent_days then cast(1 as bigint) << (age / 7) else 0 end) as past_weeks,
+        bit_or(case when is_touched then cast(1 as bigint) << (age / 7) else 0 end) as touched_weeks,
+        min(age) filter (where is_touched) as last_touched_age
+    from touched_days
+    group by source, meter, owner, recent_days
 ),
 
--- A day that leaves the hours out is as likely as it was before; the more days, the less they all do by chance.
-lost_edges as (
+-- Were nothing lost, the days without use of these hours could lie anywhere among all days. The chance that the newest
+-- ones all are such days is a quotient of two binomial coefficients; this is an upper bound of it. It supposes only
+-- that days can change places, and the same use in every week before is asked for. It counts for each span of weeks and
+-- each gap at the edge of the day that could have been found instead.
+chances as (
     select
-        edge_source, edge_meter, edge_owner, used_days, records, day_begins, day_ends, past_days, past_records,
-        last_touched_age,
-        used_days * past_records / past_days - records as lost_records,
-        power((past_days - touched_days + 1) / (past_days + 1), used_days) as chance
+        source, meter, owner, recent_days, item_id, subscription_id, customer_id, owners, used_days, records,
+        day_begins, day_ends, past_days, past_records, last_touched_age,
+        5 * (($max_hours + 1) * ($max_hours + 2) / 2 - 3)
+            * power(
+                (past_days + used_days - touched_days - (used_days - 1) / 2)
+                    / (past_days + used_days - (used_days - 1) / 2),
+                used_days
+            ) as chance
     from past_edges
     where past_days >= 14
         and touched_weeks = past_weeks
         and records / used_days <= past_records / past_days - 0.5 * touched_days / past_days
-    qualify row_number() over (
-        partition by edge_source, edge_meter, edge_owner
-        order by power((past_days - touched_days + 1) / (past_days + 1), used_days), recent_days desc
-    ) = 1
 ),
 
-judged_owners as (
-    select owned_source, owned_meter, count(*) as owners
+lost_edges as (
+    select
+        source, meter, owner, item_id, subscription_id, customer_id, owners, used_days, day_begins, day_ends,
+        last_touched_age, chance,
+        used_days * past_records / past_days - records as lost_records
+    from chances
+    where chance <= cast($max_chance as double)
+    qualify row_number() over (partition by source, meter, owner order by chance, recent_days desc) = 1
+),
+
+-- Whose the gaps are; of a meter (owner ''), how many use it.
+owned as (
+    select
+        source as own_source, meter as own_meter, coalesce(owner, '') as own_owner,
+        max(item_id) as item_id, max(subscription_id) as subscription_id, max(customer_id) as customer_id,
+        count(owner) as users
     from (
-        select source as owned_source, meter as owned_meter, owner
-        from edge_days
-        group by source, meter, owner
-        having count(*) filter (where age < 7) > 0 and count(*) >= 21
+        select
+            source, meter, coalesce(item_id, subscription_id, customer_id) as owner,
+            max(item_id) as item_id, max(subscription_id) as subscription_id, max(customer_id) as customer_id
+        from usage_daily
+        where usage_date >= cast($window_start as date)
+            and usage_date < cast($window_end as date)
+            and meter is not null
+            and coalesce(item_id, subscription_id, customer_id) is not null
+        group by source, meter, coalesce(item_id, subscription_id, customer_id)
     )
-    group by owned_source, owned_meter
+    group by grouping sets ((source, meter, owner), (source, meter))
 ),
 
--- What the records of the busy show is not said again.
-edge_gaps as (
+candidates as (
     select
-        e.edge_source, e.edge_meter, e.edge_owner, e.used_days, e.day_begins, e.day_ends, e.last_touched_age,
-        e.lost_records,
-        2 * count(*) over (partition by e.edge_source, e.edge_meter) >= o.owners
-            and count(*) over (partition by e.edge_source, e.edge_meter) >= 3 as is_shared
-    from lost_edges as e
-    join judged_owners as o on o.owned_source = e.edge_source and o.owned_meter = e.edge_meter
-    left anti join shared_meters as s on s.shared_source = e.edge_source and s.shared_meter = e.edge_meter
-    left anti join owner_gaps as g on g.source = e.edge_source and g.meter = e.edge_meter and g.owner = e.edge_owner
-    where e.chance <= cast($max_chance as double)
-),
-
-shared_edges as (
+        f.source, f.scope, f.meter, f.owner, o.item_id, o.subscription_id, o.customer_id, o.users,
+        f.days, f.gap_hours, f.first_hour, f.last_hour, f.gap_records, f.usual_records,
+        cast(null as bigint) as owners, cast(null as double) as chance,
+        cast(null as bigint) as day_begins, cast(null as bigint) as day_ends, cast(null as bigint) as last_touched_age
+    from found as f
+    left join owned as o on o.own_source = f.source and o.own_meter = f.meter and o.own_owner = f.owner
+    union all
     select
-        edge_source, edge_meter,
-        max(used_days) as used_days, min(day_begins) as day_begins, max(day_ends) as day_ends,
-        max(last_touched_age) as last_touched_age, sum(lost_records) as lost_records
-    from edge_gaps
-    where is_shared
-    group by edge_source, edge_meter
+        source, 'edge' as scope, meter, owner, item_id, subscription_id, customer_id, cast(null as bigint) as users,
+        used_days as days, cast(null as bigint) as gap_hours, cast(null as bigint) as first_hour,
+        cast(null as bigint) as last_hour, cast(0 as double) as gap_records, lost_records as usual_records,
+        owners, chance, day_begins, day_ends, last_touched_age
+    from lost_edges
 ),
 
+-- A meter of one or two owners lacks what they lack.
+beside as (
+    select
+        source, scope, meter, owner, item_id, subscription_id, customer_id, users, days, gap_hours, first_hour,
+        last_hour, gap_records, usual_records, owners, chance, day_begins, day_ends, last_touched_age,
+        bool_or(scope = 'source') over (partition by source) as is_whole_source,
+        bool_or(scope = 'meter' and users >= 3) over (partition by source, meter) as is_whole_meter,
+        bool_or(scope = 'owner') over (partition by source, meter, owner) as is_of_owner
+    from candidates
+),
+
+-- What the records of the busy show is not said again of the edges.
+told as (
+    select
+        source, scope, meter, owner, item_id, subscription_id, customer_id, days, gap_hours, first_hour, last_hour,
+        gap_records, usual_records, owners, chance, day_begins, day_ends, last_touched_age, is_whole_source,
+        scope = 'edge'
+            and count(*) over (partition by source, meter, scope) >= 3
+            and 2 * count(*) over (partition by source, meter, scope) >= owners as is_shared
+    from beside
+    where (scope = 'meter' and users >= 3)
+        or (scope = 'owner' and not is_whole_meter)
+        or (scope = 'edge' and not is_whole_meter and not is_of_owner)
+),
+
+-- What half of the owners lost is the meter's. A single one must stand out from all that were judged.
 all_gaps as (
     select
-        source, 'meter' as entity_type, meter as entity_id, cast(null as varchar) as item_id,
-        cast(null as varchar) as subscription_id, cast(null as varchar) as customer_id, meter,
-        case when is_whole_source then 'source_hours_missing' else 'meter_hours_missing' end as explanation,
-        case when is_whole_source then source else meter end as subject,
-        days, gap_hours, first_hour, last_hour, gap_records, usual_records, cast(null as bigint) as last_touched_age
-    from shared_gaps
-    union all
-    select
-        g.source,
+        source, meter,
+        case when scope = 'meter' or is_shared then '' else owner end as owner,
+        max(item_id) as item_id, max(subscription_id) as subscription_id, max(customer_id) as customer_id,
         case
-            when i.item_id is not null then 'subscription_item'
-            when i.subscription_id is not null then 'subscription'
-            else 'customer'
-        end as entity_type,
-        g.owner as entity_id, i.item_id, i.subscription_id, i.customer_id, g.meter,
-        'item_hours_missing' as explanation,
-        g.owner as subject,
-        g.days, g.gap_hours, g.first_hour, g.last_hour, g.gap_records, g.usual_records,
-        cast(null as bigint) as last_touched_age
-    from owner_gaps as g
-    join owner_ids as i on i.id_source = g.source and i.id_meter = g.meter and i.id_owner = g.owner
-    union all
-    select
-        edge_source as source, 'meter' as entity_type, edge_meter as entity_id, cast(null as varchar) as item_id,
-        cast(null as varchar) as subscription_id, cast(null as varchar) as customer_id, edge_meter as meter,
-        'meter_hours_missing' as explanation, edge_meter as subject, used_days as days,
-        day_begins + 23 - day_ends as gap_hours, (day_ends + 1) % 24 as first_hour, (day_begins + 23) % 24 as last_hour,
-        cast(0 as double) as gap_records, lost_records as usual_records, last_touched_age
-    from shared_edges
-    union all
-    select
-        e.edge_source as source,
-        case
-            when i.item_id is not null then 'subscription_item'
-            when i.subscription_id is not null then 'subscription'
-            else 'customer'
-        end as entity_type,
-        e.edge_owner as entity_id, i.item_id, i.subscription_id, i.customer_id, e.edge_meter as meter,
-        'item_hours_missing' as explanation, e.edge_owner as subject, e.used_days as days,
-        e.day_begins + 23 - e.day_ends as gap_hours, (e.day_ends + 1) % 24 as first_hour,
-        (e.day_begins + 23) % 24 as last_hour,
-        cast(0 as double) as gap_records, e.lost_records as usual_records, e.last_touched_age
-    from edge_gaps as e
-    join owner_ids as i on i.id_source = e.edge_source and i.id_meter = e.edge_meter and i.id_owner = e.edge_owner
-    where not e.is_shared
+            when scope = 'meter' and is_whole_source then 'source_hours_missing'
+            when scope = 'meter' or is_shared then 'meter_hours_missing'
+            else 'item_hours_missing'
+        end as explanation,
+        max(days) as days,
+        coalesce(max(gap_hours), min(day_begins) + 23 - max(day_ends)) as gap_hours,
+        coalesce(max(first_hour), (max(day_ends) + 1) % 24) as first_hour,
+        coalesce(max(last_hour), (min(day_begins) + 23) % 24) as last_hour,
+        sum(gap_records) as gap_records,
+        sum(usual_records) as usual_records,
+        max(last_touched_age) as last_touched_age
+    from told
+    where scope <> 'edge' or is_shared or chance * owners <= cast($max_chance as double)
+    group by
+        source, meter, scope, is_whole_source, is_shared,
+        case when scope = 'meter' or is_shared then '' else owner end
 )
 
 select
     source,
-    entity_type,
-    entity_id,
-    customer_id,
-    subscription_id,
-    item_id,
+    case
+        when owner = '' then 'meter'
+        when item_id is not null then 'subscription_item'
+        when subscription_id is not null then 'subscription'
+        else 'customer'
+    end as entity_type,
+    case when owner = '' then meter else owner end as entity_id,
+    case when owner <> '' then customer_id end as customer_id,
+    case when owner <> '' then subscription_id end as subscription_id,
+    case when owner <> '' then item_id end as item_id,
     meter,
     arrow_cast(
         coalesce(
@@ -372,7 +410,11 @@ select
     explanation,
     'engine_defect' as root_cause,
     case when explanation = 'item_hours_missing' then null else 'critical' end as severity,
-    subject,
+    case explanation
+        when 'source_hours_missing' then source
+        when 'meter_hours_missing' then meter
+        else owner
+    end as subject,
     cast(first_hour as bigint) as first_hour,
     cast(last_hour as bigint) as last_hour,
     cast(gap_hours as bigint) as gap_hours,

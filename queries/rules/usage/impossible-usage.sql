@@ -183,6 +183,9 @@ select
     c.item_id,
     c.invoice_line_id,
     c.meter,
+    -- The moment by which the window takes it in or leaves it out: what has left the window is not over.
+    c.occurred_at as period_start,
+    c.occurred_at + interval '1 microsecond' as period_end,
     c.status as entity_status,
     -- The most that could be true, where that is known.
     o.bound as expected,

@@ -13,8 +13,12 @@ dated_lines as (
     -- A line that tells no period has its invoice's.
     select
         l.source, l.line_id, l.invoice_id, l.item_id, l.subscription_id, l.meter,
-        coalesce(l.period_start, case when l.period_end is null then p.invoice_period_start end) as period_start,
-        coalesce(l.period_end, case when l.period_start is null then p.invoice_period_end end) as period_end
+        coalesce(
+          l.period_start, case when coalesce(l.period_end > p.invoice_period_start, true) then p.invoice_period_start end
+        ) as period_start,
+        coalesce(
+          l.period_end, case when coalesce(l.period_start < p.invoice_period_end, true) then p.invoice_period_end end
+        ) as period_end
     from invoice_lines l
     left join invoice_periods p on p.source = l.source and p.period_invoice_id = l.invoice_id
     where l.kind = 'usage'

@@ -2,7 +2,7 @@
 -- meter, or the records name one customer and an item of another.
 with day_bounds as (
   select
-    cast(cast($window_start + interval '1 day' - interval '1 microsecond' as date) as int) as first_day,
+    cast(cast($window_start as date) as int) as first_day,
     cast(cast($window_end as date) as int) - 1 as last_day
 ),
 

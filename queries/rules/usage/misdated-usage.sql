@@ -76,6 +76,16 @@ select
     f.item_id,
     f.invoice_line_id,
     f.meter,
+    -- From the time it claims, where there can be any, to what the window goes by: its arrival, else that time itself.
+    case when f.explanation = 'epoch_dated' then f.recorded_at else f.occurred_at end as period_start,
+    case f.explanation
+        when 'future_dated' then f.occurred_at + interval '1 microsecond'
+        when 'epoch_dated' then f.recorded_at + interval '1 microsecond'
+        else least(
+            f.recorded_at + interval '1 microsecond',
+            date_trunc('day', f.occurred_at) + interval '1 day' + cast($lookback as interval)
+        )
+    end as period_end,
     f.status as entity_status,
     cast(0 as decimal(38, 12)) as expected,
     f.quantity as actual,

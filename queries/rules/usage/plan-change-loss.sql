@@ -5,9 +5,11 @@
 with metered_items as (
   select
     source, item_id, subscription_id, customer_id, price_id, meter, unit, aggregation, effective_from, effective_to,
-    trial_end_at, subscription_number, subscription_status
+    trial_end_at, subscription_number, subscription_status,
+    coalesce(meter, '') as item_meter
   from item_terms
-  where subscription_id is not null and meter is not null
+  -- A charge for usage may name no meter.
+  where subscription_id is not null and (meter is not null or coalesce(charge_type, 'usage') = 'usage')
 ),
 
 changes as (
@@ -33,9 +35,10 @@ changes as (
     b.effective_to as new_to
   from metered_items as a
   join metered_items as b
-    on b.source = a.source and b.subscription_id = a.subscription_id and b.meter = a.meter
+    on b.source = a.source and b.subscription_id = a.subscription_id and b.item_meter = a.item_meter
   where a.item_id <> b.item_id
-    and a.effective_to > $window_start
+    -- Usage up to five weeks behind the change is looked at.
+    and a.effective_to > $window_start - interval '35 days' - cast($max_gap as interval)
     and a.effective_to <= $window_end
     and b.effective_from >= a.effective_to - interval '1 day'
     and b.effective_from <= a.effective_to + cast($max_gap as interval)
@@ -47,7 +50,7 @@ changes as (
 usage_lines as (
   select source, line_id, item_id, subscription_id, meter, quantity, period_start, period_end
   from billed_lines
-  where kind = 'usage' and period_end > $window_start - interval '62 days' and period_start < period_end
+  where kind = 'usage' and period_end > $window_start - interval '400 days' and period_start < period_end
 ),
 
 -- Billing has gone past a moment when usage of a later one was billed, or an invoice was made for time behind it.
@@ -75,7 +78,10 @@ sides as (
     c.source, c.old_item_id, 'old' as side, u.usage_key, u.usage_date, u.first_occurred_at, u.last_occurred_at,
     u.quantity_sum, u.record_count, u.quantity_max
   from changes as c
-  join item_usage as u on u.source = c.source and u.item_id = c.old_item_id and u.meter = c.meter
+  join item_usage as u
+    on u.source = c.source
+    and u.item_id = c.old_item_id
+    and (c.meter is null or u.meter is null or u.meter = c.meter)
   where (c.old_from is null or u.first_occurred_at >= c.old_from)
     and u.last_occurred_at >= c.old_to - interval '35 days'
     and u.first_occurred_at < c.new_from + interval '35 days'
@@ -84,7 +90,10 @@ sides as (
     c.source, c.old_item_id, 'new' as side, u.usage_key, u.usage_date, u.first_occurred_at, u.last_occurred_at,
     u.quantity_sum, u.record_count, u.quantity_max
   from changes as c
-  join item_usage as u on u.source = c.source and u.item_id = c.new_item_id and u.meter = c.meter
+  join item_usage as u
+    on u.source = c.source
+    and u.item_id = c.new_item_id
+    and (c.meter is null or u.meter is null or u.meter = c.meter)
   where (c.new_to is null or u.first_occurred_at < c.new_to)
     and u.last_occurred_at >= c.old_to - interval '35 days'
     and u.first_occurred_at < c.new_from + interval '35 days'
@@ -93,7 +102,10 @@ sides as (
     c.source, c.old_item_id, 'none' as side, u.usage_key, u.usage_date, u.first_occurred_at, u.last_occurred_at,
     u.quantity_sum, u.record_count, u.quantity_max
   from changes as c
-  join item_usage as u on u.source = c.source and u.subscription_id = c.subscription_id and u.meter = c.meter
+  join item_usage as u
+    on u.source = c.source
+    and u.subscription_id = c.subscription_id
+    and coalesce(u.meter, '') = coalesce(c.meter, '')
   where u.item_id is null
     and (c.old_from is null or u.first_occurred_at >= c.old_from)
     and (c.new_to is null or u.first_occurred_at < c.new_to)
@@ -245,3 +257,5 @@ select
   currency as likely_currency
 from priced
 where worth > $tolerance
+  -- A loss is over with the change, or with its last usage: the later of the two.
+  and greatest(old_to, last_used_at) > $window_start

@@ -112,8 +112,9 @@ select
     coalesce(invoice_line_id, line_id) as invoice_line_id,
     bill_run_id,
     meter,
-    period_start,
-    period_end,
+    -- From when it happened to its arrival, by which the window takes it in or leaves it out.
+    occurred_at as period_start,
+    recorded_at + interval '1 microsecond' as period_end,
     status as entity_status,
     cast(0 as decimal(38, 12)) as expected,
     quantity as actual,
@@ -131,6 +132,8 @@ select
     original_usage_id,
     original_recorded_at,
     original_line_id,
+    period_start as line_period_start,
+    period_end as line_period_end,
     invoice_number,
     closed_at,
     idempotency_key

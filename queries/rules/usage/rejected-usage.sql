@@ -38,7 +38,7 @@ settled as (
     join others as o
         on o.other_source = f.source
         and o.other_date = f.usage_date
-        and o.other_meter = f.meter
+        and coalesce(o.other_meter, '') = coalesce(f.meter, '')
         and o.other_moment = f.occurred_at
         and o.other_quantity = f.quantity
         and o.other_owner = f.owner
@@ -122,6 +122,12 @@ select
     item_id,
     price_id,
     meter,
+    -- From its time to its arrival, by which the window takes it in, or a week later, behind which it is not read.
+    least(occurred_at, recorded_at) as period_start,
+    least(
+        coalesce(recorded_at, occurred_at) + interval '1 microsecond',
+        date_trunc('day', occurred_at) + interval '8 days'
+    ) as period_end,
     'error' as entity_status,
     coalesce(worth, quantity) as expected,
     cast(0 as decimal(38, 12)) as actual,
@@ -150,6 +156,8 @@ select
     cast(null as varchar) as item_id,
     cast(null as varchar) as price_id,
     cast(null as varchar) as meter,
+    r.rejected_at as period_start,
+    r.rejected_at + interval '1 microsecond' as period_end,
     'rejected' as entity_status,
     cast(null as decimal(38, 12)) as expected,
     cast(null as decimal(38, 12)) as actual,

@@ -136,6 +136,9 @@ select
     r.item_id,
     r.invoice_line_id,
     r.meter,
+    -- The moment by which the window takes it in or leaves it out: what has left the window is not over.
+    r.occurred_at as period_start,
+    r.occurred_at + interval '1 microsecond' as period_end,
     r.status as entity_status,
     cast(0 as decimal(38, 12)) as expected,
     r.quantity as actual,

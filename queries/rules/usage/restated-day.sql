@@ -36,7 +36,7 @@ restated as (
   join touched as r
     on r.source = m.source
     and r.item_id = m.item_id
-    and r.meter = m.meter
+    and (m.meter is null or r.meter is null or r.meter = m.meter)
     and r.occurred_at >= m.period_start
     and r.occurred_at < m.period_end
     and r.updated_at >= m.closed_at + cast($touch as interval)
@@ -49,7 +49,7 @@ restated as (
   join touched as r
     on r.source = m.source
     and r.subscription_id = m.subscription_id
-    and r.meter = m.meter
+    and coalesce(r.meter, '') = coalesce(m.meter, '')
     and r.item_id is null
     and r.occurred_at >= m.period_start
     and r.occurred_at < m.period_end

@@ -3,7 +3,7 @@
 -- Records lost by the source are the finding of source-coverage, a factor between units is unit-slip's.
 with day_bounds as (
   select
-    cast(cast($window_start + interval '1 day' - interval '1 microsecond' as date) as int) as first_day,
+    cast(cast($window_start as date) as int) as first_day,
     cast(cast($window_end as date) as int) - 1 as last_day
 ),
 

@@ -5,7 +5,7 @@
 -- whose records are there, refused or under an impossible date, to rejected-usage and misdated-usage. The last whole day is never judged: what follows a gap shows that it is one. Days are numbered from 1970-01-01 (UTC).
 with day_bounds as (
   select
-    cast(cast($window_start + interval '1 day' - interval '1 microsecond' as date) as int) as first_day,
+    cast(cast($window_start as date) as int) as first_day,
     cast(cast($window_end as date) as int) - 1 as last_day
 ),
 
@@ -82,12 +82,14 @@ gaps as (
     count(*) as empty_days,
     max(records_a_day) as records_a_day,
     max(dispersion) as dispersion,
-    max(pauses_before) as pauses_before,
+    -- The days of the gap itself are no earlier pause.
+    max(pauses_before) - cast(count(*) filter (where day < first_day) as double) as pauses_before,
     max(days_before) as days_before
   from numbered
   where day <= last_day
-    and day >= first_day
   group by source, series, meter, run
+  -- A gap is judged as a whole as long as the window has its last day.
+  having max(day) >= max(first_day)
 ),
 
 -- How likely such a gap is somewhere in the window, were it chance.
@@ -152,7 +154,7 @@ refused as (
     meter as refused_meter,
     cast(usage_date as int) as refused_day
   from usage_records
-  where usage_date >= cast($window_start as date)
+  where usage_date >= cast($window_start - interval '7 days' as date)
     and usage_date < cast($window_end as date)
     and status = 'error'
 ),
@@ -178,7 +180,7 @@ misdated as (
     meter as misdated_meter,
     cast(cast(recorded_at as date) as int) as misdated_day
   from misdated_records
-  where recorded_at >= $window_start and recorded_at < $window_end
+  where recorded_at >= $window_start - interval '7 days' and recorded_at < $window_end
 ),
 
 own_days as (

@@ -10,7 +10,7 @@ with mismatched as (
   from mismatched_charges
   where aggregation in ('sum', 'count')
     and abs(actual - expected) > $tolerance
-    and period_end > $window_start
+    and (greatest(period_end, invoice_made_at) > $window_start or invoice_status in ('draft', 'pending'))
     and period_end <= $window_end
 ),
 
@@ -59,7 +59,7 @@ edge_days as (
   join item_usage as u
     on u.source = e.source
     and u.item_id = e.item_id
-    and u.meter = e.meter
+    and (e.meter is null or u.meter is null or u.meter = e.meter)
     and u.last_occurred_at >= e.edge_at - interval '27 hours'
     and u.first_occurred_at < e.edge_at + interval '27 hours'
   union
@@ -70,7 +70,7 @@ edge_days as (
   join item_usage as u
     on u.source = e.source
     and u.subscription_id = e.subscription_id
-    and u.meter = e.meter
+    and coalesce(u.meter, '') = coalesce(e.meter, '')
     and (u.item_id is null or e.item_id is null)
     and u.last_occurred_at >= e.edge_at - interval '27 hours'
     and u.first_occurred_at < e.edge_at + interval '27 hours'
@@ -86,11 +86,11 @@ edge_records as (
   join usage_records as r
     on r.source = d.source
     and r.usage_date = d.usage_date
-    and r.meter = d.meter
+    and coalesce(r.meter, '') = coalesce(d.meter, '')
     and case
       when r.item_id is not null then concat('i:', r.item_id)
       when r.subscription_id is not null then concat('s:', r.subscription_id)
-      else concat('c:', r.customer_id)
+      when r.customer_id is not null then concat('c:', r.customer_id)
     end = d.usage_key
   where r.usage_date >= cast($window_start - interval '400 days' as date)
     and r.occurred_at >= d.edge_at - interval '27 hours'

@@ -21,10 +21,10 @@ source_pairs as (
 ),
 
 days as (
-    -- Days that lie whole in the window; a day that is still filling up would differ by nature.
+    -- Days of which the window has a part; one that is still filling up would differ by nature.
     select source, item_id, subscription_id, customer_id, meter, usage_date, quantity_sum, record_count
     from usage_daily
-    where usage_date > cast($window_start - interval '1 microsecond' as date)
+    where usage_date >= cast($window_start as date)
         and usage_date < cast($window_end as date)
 ),
 

@@ -9,8 +9,8 @@
 -- Double precision serves the statistics alone; quantities stay exact.
 with day_bounds as (
   select
-    -- Whole days only: the first that began inside the window, the last that ended inside it.
-    cast(cast($window_start + interval '1 day' - interval '1 microsecond' as date) as int) as first_day,
+    -- Whole days only: the first of which the window has a part, the last that ended inside it.
+    cast(cast($window_start as date) as int) as first_day,
     cast(cast($window_end as date) as int) - 1 as last_day
 ),
 

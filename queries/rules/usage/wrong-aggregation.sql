@@ -10,7 +10,7 @@ with mismatched as (
   where billed_quantity > 0
     and used_records >= $min_records
     and abs(actual - expected) > $tolerance
-    and period_end > $window_start
+    and (greatest(period_end, invoice_made_at) > $window_start or invoice_status in ('draft', 'pending'))
     and period_end <= $window_end
 ),
 
@@ -21,7 +21,7 @@ line_days as (
   join item_usage as u
     on u.source = m.source
     and u.item_id = m.item_id
-    and u.meter = m.meter
+    and (m.meter is null or u.meter is null or u.meter = m.meter)
     and u.last_occurred_at >= m.period_start
     and u.first_occurred_at < m.period_end
   union
@@ -30,7 +30,7 @@ line_days as (
   join item_usage as u
     on u.source = m.source
     and u.subscription_id = m.subscription_id
-    and u.meter = m.meter
+    and coalesce(u.meter, '') = coalesce(m.meter, '')
     and (u.item_id is null or m.item_id is null)
     and u.last_occurred_at >= m.period_start
     and u.first_occurred_at < m.period_end
@@ -44,11 +44,11 @@ line_records as (
   join usage_records as r
     on r.source = d.source
     and r.usage_date = d.usage_date
-    and r.meter = d.meter
+    and coalesce(r.meter, '') = coalesce(d.meter, '')
     and case
       when r.item_id is not null then concat('i:', r.item_id)
       when r.subscription_id is not null then concat('s:', r.subscription_id)
-      else concat('c:', r.customer_id)
+      when r.customer_id is not null then concat('c:', r.customer_id)
     end = d.usage_key
   where r.usage_date >= cast($window_start - interval '400 days' as date)
     and r.occurred_at >= d.period_start

@@ -9,6 +9,32 @@ with day_bounds as (
     cast(cast($window_end as date) as int) - 1 as last_day
 ),
 
+item_aggregations as (
+  select source as item_source, item_id as known_item_id, aggregation as item_aggregation
+  from item_terms
+),
+
+-- Most items were used just now: few days are read of them.
+still_used as (
+  select distinct active_source, active_item_id, active_meter
+  from (
+    select
+      u.source as active_source,
+      u.item_id as active_item_id,
+      u.meter as active_meter,
+      u.usage_date as active_date,
+      cast(sum(cast(u.quantity_sum as decimal(76, 12))) as decimal(38, 12)) as active_quantity,
+      bool_or(coalesce(i.item_aggregation = 'count', false)) as is_counted
+    from item_usage as u
+    left join item_aggregations as i on i.item_source = u.source and i.known_item_id = u.item_id
+    where u.item_id is not null
+      and cast(u.usage_date as int) > cast(cast($window_end as date) as int) - 1 - $silent_days
+      and u.record_count > 0
+    group by u.source, u.item_id, u.meter, u.usage_date
+  )
+  where active_quantity <> 0 or is_counted
+),
+
 daily as (
   select
     u.source,
@@ -18,6 +44,10 @@ daily as (
     cast(sum(cast(u.quantity_sum as decimal(76, 12))) as decimal(38, 12)) as quantity,
     sum(u.record_count) as record_count
   from item_usage as u
+  left anti join still_used as a
+    on a.active_source = u.source
+    and a.active_item_id = u.item_id
+    and a.active_meter = u.meter
   where u.item_id is not null
     and u.usage_date >= cast($window_start - interval '90 days' as date)
     and u.record_count > 0
@@ -90,28 +120,22 @@ stopped as (
 ),
 
 silent_days as (
-  select source as silent_source, meter as silent_meter, day as silent_day from silent_meters
-),
-
--- Items that broke off when the meter did, by their own rhythm, and of which the meter is still short.
-fallen as (
-  select distinct s.source as fallen_source, s.item_id as fallen_item_id, s.meter as fallen_meter
-  from stopped as s
-  join silent_days as a
-    on a.silent_source = s.source
-    and a.silent_meter = s.meter
-    and a.silent_day > s.last_used_day
-    and a.silent_day <= s.last_used_day + s.longest_distance
-  join silent_days as b
-    on b.silent_source = s.source
-    and b.silent_meter = s.meter
-    and b.silent_day = s.last_day
+  select source as silent_source, meter as silent_meter, array_agg(day) as silent_days
+  from silent_meters
+  group by source, meter
 ),
 
 -- A meter on which nobody has any usage since is one break upstream, not many customers that left.
 meter_days as (
-  select source, meter, max(day) as meter_last_day, count(distinct item_id) as meter_items
-  from daily
+  select source, meter, max(item_last_day) as meter_last_day, count(item_id) as meter_items
+  from (
+    select source, meter, item_id, max(cast(usage_date as int)) as item_last_day
+    from item_usage
+    where item_id is not null
+      and usage_date >= cast($window_start - interval '90 days' as date)
+      and record_count > 0
+    group by source, meter, item_id
+  )
   group by source, meter
 ),
 
@@ -123,8 +147,13 @@ judged as (
     m.meter_last_day <= s.last_day - $silent_days as is_meter_silent
   from stopped as s
   join meter_days as m on m.source = s.source and m.meter = s.meter
-  left anti join fallen as f
-    on f.fallen_source = s.source and f.fallen_item_id = s.item_id and f.fallen_meter = s.meter
+  -- Items that broke off when the meter did, by their own rhythm, and of which the meter is still short.
+  left join silent_days as d on d.silent_source = s.source and d.silent_meter = s.meter
+  where not coalesce(
+    array_has(d.silent_days, s.last_day)
+      and array_has_any(d.silent_days, range(s.last_used_day + 1, s.last_used_day + s.longest_distance + 1)),
+    false
+  )
 )
 
 select

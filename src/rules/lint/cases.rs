@@ -97,14 +97,19 @@ fn proofs(script: &str, cases: &[Case]) -> Result<Vec<Proof>, ParseError> {
                 if let Some(proof) = above.and_then(|at| proofs.get_mut(at)) {
                     proof.asks = true;
                     proof.has_rows |= has_rows;
-                    // A count of nothing is no finding.
-                    proof.finds |= results.iter().any(|row| row.trim() != "0");
+                    proof.finds |= results.iter().any(|row| says_something(row));
                 }
             }
             _ => {}
         }
     }
     Ok(proofs)
+}
+
+/// Whether the row is more than counts and sums over nothing.
+fn says_something(row: &str) -> bool {
+    row.split_whitespace()
+        .any(|cell| cell != "0" && cell != "NULL")
 }
 
 #[cfg(test)]
@@ -164,12 +169,24 @@ mod tests {
             let known = "`quiet — b` is not a proof: no query of `findings` stands below it";
             assert_eq!(told, [format!("10: {known}")], "{quiet}");
         }
-        let counted = fires.replace("entity_id", "count(*)").replace("l1", "0");
-        let told = faults(&format!("{counted}# case: quiet — b\n{ASK}"));
-        assert_eq!(
-            told,
-            ["1: `fires — a` is not a proof: it expects no finding"]
-        );
+    }
+
+    #[test]
+    fn counts_and_sums_over_nothing_are_no_finding() {
+        let fires = format!("# case: fires — a\n{INSERT}\n{ASK}l1\n\n");
+        let counted = |row: &str| {
+            let asked = fires.replace("entity_id", "count(*), count(*), sum(actual)");
+            let asked = asked.replace("l1", row);
+            faults(&format!("{asked}# case: quiet — b\n{ASK}"))
+        };
+        for nothing in ["0", "0 0", "NULL", "0  NULL", "0 0\n0 NULL"] {
+            let told = counted(nothing);
+            let known = "1: `fires — a` is not a proof: it expects no finding";
+            assert_eq!(told, [known], "{nothing}");
+        }
+        for something in ["1", "0 1", "NULL 0.5", "0 0\nl1 NULL"] {
+            assert_eq!(counted(something), Vec::<String>::new(), "{something}");
+        }
     }
 
     #[test]

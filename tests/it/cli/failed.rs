@@ -57,13 +57,18 @@ fn an_export_that_dies_is_on_record_until_it_is_repeated() {
     die_and_try_again(&world(), "derived/usage_daily", &["export"]);
 }
 
-#[test]
-fn a_nightly_run_that_dies_is_on_record_until_it_is_repeated() {
+/// Switches every other rule off.
+fn only_negative_usage() -> String {
     let rules = trueup::rules::embedded().unwrap();
     let others = rules.ids().filter(|id| *id != "negative-usage");
-    let off: String = others
+    others
         .map(|id| format!("[rules.override.{id}]\nenabled = false\n"))
-        .collect();
+        .collect()
+}
+
+#[test]
+fn a_nightly_run_that_dies_is_on_record_until_it_is_repeated() {
+    let off = only_negative_usage();
     let world = world();
     world.write("trueup.toml", &format!("as_of = \"{DAY}\"\n{EVENTS}{off}"));
     die_and_try_again(&world, "results/signals", &["run"]);
@@ -79,6 +84,113 @@ fn an_export_with_a_failed_source_has_failed() {
     assert_eq!(row["status"], "failed");
     let error = row["error"].as_str().unwrap();
     assert!(error.starts_with("shop: "), "{error}");
+}
+
+#[test]
+fn a_run_with_a_failed_source_has_failed() {
+    let world = world();
+    let off = only_negative_usage();
+    let shop = "[[sources]]\nname = \"shop\"\nkind = \"files\"\npath = \"gone/\"\n";
+    let config = format!("as_of = \"{DAY}\"\n{EVENTS}{shop}{off}");
+    world.write("trueup.toml", &config);
+    let output = world.run(&["run", "--format", "json"]);
+    assert_code(&output, 40);
+    let row = known(&world, "run");
+    assert_eq!(row["status"], "failed");
+    let error = row["error"].as_str().unwrap();
+    assert!(error.starts_with("shop: "), "{error}");
+    // What was judged is on record as well.
+    let counted = world.rows("select counts, input_versions from runs");
+    assert!(counted[0]["counts"].is_string(), "{counted:?}");
+    assert!(counted[0]["input_versions"].is_string(), "{counted:?}");
+    let told: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(told["failed"], json!([error]));
+    let told = world.run(&["run", "--format", "table"]);
+    let said = format!("\nfailed:\n  {error}\n");
+    assert!(stdout(&told).contains(&said), "{}", stdout(&told));
+}
+
+/// Usage that adds up to more than a quantity can be.
+fn overflow(source: &str) -> String {
+    let record = |id: &str| {
+        let huge = "90000000000000000000000000";
+        format!("{source}-{id},c1,api,{huge},2026-03-02T10:00:00Z,2026-03-02T10:00:05Z\n")
+    };
+    let header = USAGE.lines().next().unwrap();
+    format!("{header}\n{}{}", record("1"), record("2"))
+}
+
+#[test]
+fn a_run_whose_rollup_failed_has_failed_and_says_of_which_table() {
+    let off = only_negative_usage();
+    let world = world();
+    world.write("trueup.toml", &format!("as_of = \"{DAY}\"\n{EVENTS}{off}"));
+    world.write("events/usage_records.csv", &overflow("events"));
+    let output = world.run(&["run", "--format", "json"]);
+    assert_code(&output, 40);
+    let row = known(&world, "run");
+    assert_eq!(row["status"], "failed");
+    let error = row["error"].as_str().unwrap();
+    let known = "events.usage_records: the usage of 2026-03-02 cannot be rolled up";
+    assert!(error.starts_with(known), "{error}");
+    let told: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(told["failed"], json!([error]));
+    let exports = told["exports"].as_array().unwrap();
+    let usage = exports
+        .iter()
+        .find(|row| row["table_name"] == "usage_records");
+    let usage = usage.unwrap();
+    let figures = (&usage["status"], &usage["rows_read"]);
+    assert_eq!(figures, (&json!("failed"), &json!(2)));
+    assert!(error.ends_with(usage["error"].as_str().unwrap()), "{usage}");
+}
+
+#[test]
+fn what_fails_at_a_source_that_is_not_asked_for_is_marked_and_not_counted() {
+    let source = |name: &str| EVENTS.replace("events", name);
+    let (east, west) = (source("east"), source("west"));
+    let world = World::new(&format!("as_of = \"{DAY}\"\n{east}{west}"));
+    world.write("east/usage_records.csv", &overflow("east"));
+    world.write("west/usage_records.csv", USAGE);
+    let daily = "lake/derived/usage_daily";
+    let log = format!("{daily}/_delta_log/00000000000000000000.json");
+    world.write(&log, "no log\n");
+    // Nothing is rolled up yet, and nothing is known of the failure.
+    assert_code(&world.run(&["export"]), 40);
+    std::fs::remove_dir_all(world.path(daily)).unwrap();
+    let recorded = "select source, status from exports where table_name = 'usage_records'
+        order by source";
+    let as_recorded = |east: &str| {
+        [
+            json!({"source": "east", "status": east}),
+            json!({"source": "west", "status": "ok"}),
+        ]
+    };
+    assert_eq!(world.rows(recorded), as_recorded("ok"));
+
+    let rule = ["detect", "--rule", "negative-usage"];
+    let one = world.run(&[&rule[..], &["--source", "west"]].concat());
+    assert_code(&one, 0);
+    let said = stderr(&one);
+    assert!(!said.contains("east"), "{said}");
+    assert_eq!(world.rows(recorded), as_recorded("failed"));
+    assert_eq!(known(&world, "detect")["status"], "ok");
+    assert_code(&world.run(&["export", "--source", "west"]), 0);
+
+    let of_east = [&rule[..], &["--source", "east"]].concat();
+    for arguments in [&rule[..], &of_east[..]] {
+        let asked = world.run(arguments);
+        assert_code(&asked, 40);
+        let said = stderr(&asked);
+        assert!(said.contains("source east failed: the usage of"), "{said}");
+    }
+    let query = "select error from runs where kind = 'detect' and status = 'failed'";
+    let failed = world.rows(query);
+    assert_eq!(failed.len(), 2, "{failed:?}");
+    for row in failed {
+        let error = row["error"].as_str().unwrap();
+        assert!(error.starts_with("east: the usage of"), "{error}");
+    }
 }
 
 #[test]

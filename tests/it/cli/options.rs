@@ -247,3 +247,67 @@ fn a_name_that_nothing_has_is_no_filter() {
     let found = world.run(&["signals", "list", "--customer", "c1", "--source", "events"]);
     assert_eq!(lines(&stdout(&found)).len(), 1);
 }
+
+#[test]
+fn a_name_that_no_signal_has_is_looked_up_in_the_lake() {
+    let world = World::new(&format!("as_of = \"{DAY}\"\n{EVENTS}"));
+    let header = "usage_id,customer_id,meter,quantity,occurred_at,recorded_at";
+    let usage = |id: &str, customer: &str, quantity: &str| {
+        let moments = "2026-03-02T10:00:00Z,2026-03-02T10:00:05Z";
+        format!("{id},{customer},api,{quantity},{moments}\n")
+    };
+    // More customers than are read for a hint: those on either side of the name are enough.
+    let mut records = format!("{header}\n{}", usage("u0", "c1", "-3"));
+    for at in 0..200 {
+        records += &usage(&format!("r{at}"), &format!("acme-{at:03}"), "1");
+    }
+    world.write("events/usage_records.csv", &records);
+    assert_code(&world.run(&["export"]), 0);
+    assert_code(&world.run(&["detect", "--rule", "negative-usage"]), 0);
+    let of = |customer: &str| world.run(&["signals", "list", "--customer", customer]);
+    let clean = of("acme-150");
+    assert_code(&clean, 0);
+    assert_eq!(stdout(&clean), "");
+    assert!(
+        stderr(&clean).starts_with("no signals that match"),
+        "{}",
+        stderr(&clean)
+    );
+    refused(
+        &world,
+        &["signals", "list", "--customer", "acme-15o"],
+        &["there is no customer `acme-15o`; did you mean `acme-150`?"],
+    );
+    refused(
+        &world,
+        &["signals", "list", "--customer", "acme-0000"],
+        &["there is no customer `acme-0000`; did you mean `acme-000`?"],
+    );
+}
+
+#[test]
+fn a_dry_run_says_where_the_rollup_is_behind() {
+    let world = World::new(&format!("as_of = \"{DAY}\"\n{EVENTS}"));
+    world.write("events/usage_records.csv", USAGE);
+    assert_code(&world.run(&["export"]), 0);
+    let dry = || {
+        let output = world.run(&["detect", "--rule", "negative-usage", "--dry-run"]);
+        stderr(&output)
+    };
+    let behind = "trueup: warning: usage_daily is behind usage_records: a run would roll";
+    let said = dry();
+    assert!(!said.contains("behind"), "{said}");
+    // Two that do not add up: the day is exported, and not rolled up.
+    let huge = "90000000000000000000000000";
+    let moments = "2026-03-03T10:00:00Z,2026-03-03T10:00:05Z";
+    let record = |id: &str| format!("{id},c1,api,{huge},{moments}\n");
+    let more = [USAGE, &record("u3"), &record("u4")].concat();
+    world.write("events/usage_records.csv", &more);
+    assert_code(&world.run(&["export"]), 40);
+    let said = dry();
+    assert!(said.contains(behind), "{said}");
+    // As is usage that was never rolled up.
+    std::fs::remove_dir_all(world.path("lake/derived/usage_daily")).unwrap();
+    let said = dry();
+    assert!(said.contains(behind), "{said}");
+}

@@ -131,6 +131,22 @@ fn the_index_is_up_to_date() {
 }
 
 #[test]
+fn the_changelog_knows_every_rule_at_its_version() {
+    let changelog = std::fs::read_to_string(root().join("CHANGELOG.md")).unwrap();
+    let lock = lock_file(&embedded().unwrap());
+    let rows = parse(&lock).rules.into_iter();
+    let rows = rows.map(|(id, (version, _))| format!("| `{id}` | {version} |"));
+    let missing: Vec<String> = rows
+        .filter(|row| !changelog.lines().any(|line| line.starts_with(row.as_str())))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "not in CHANGELOG.md:\n{}",
+        missing.join("\n")
+    );
+}
+
+#[test]
 fn what_the_lock_forbids_is_noticed() {
     let none = BTreeMap::new();
     let rules = embedded().unwrap();
