@@ -140,8 +140,8 @@ explained_totals as (
   left join matching_lines as m on m.source = w.source and m.invoice_id = w.invoice_id
 ),
 
--- A source that exports no invoices says nothing about which are there. Lines may be delivered before their invoices: what
--- the source itself changed inside the settling time is left.
+-- A source that exports no invoices says nothing about which are there. Lines may be delivered before their invoices:
+-- what the source itself changed inside the settling time is left.
 sources_with_invoices as (
   select source from invoices group by source
 ),

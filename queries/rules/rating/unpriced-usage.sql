@@ -12,6 +12,12 @@ with invoice_terms as (
     currency as invoice_currency,
     bill_run_id,
     target_date,
+    coalesce(
+      status in ('draft', 'pending')
+      or greatest(created_at, finalized_at, arrow_cast(invoice_date, 'Timestamp(Microsecond, Some("UTC"))'))
+        > $window_start,
+      false
+    ) as is_recent,
     case when period_start < period_end then period_start end as invoice_period_start,
     case when period_start < period_end then period_end end as invoice_period_end
   from invoices
@@ -37,6 +43,7 @@ dated_lines as (
     v.invoice_status,
     v.bill_run_id,
     v.target_date,
+    coalesce(v.is_recent, false) as is_recent,
     coalesce(l.customer_id, v.invoice_customer_id) as customer_id,
     coalesce(l.subscription_id, i.item_subscription_id, v.invoice_subscription_id) as subscription_id,
     l.item_id,
@@ -73,14 +80,15 @@ unpriced_lines as (
     l.source, l.line_id, l.invoice_id, l.invoice_number, l.invoice_status, l.bill_run_id, l.target_date, l.customer_id,
     l.subscription_id, l.item_id, l.price_id, l.meter, l.period_start, l.period_end, l.quantity, l.amount, l.currency,
     u.used_quantity, u.used_records
-  from usage_lines as l
+  from dated_lines as l
   left anti join price_periods as p
     on p.source = l.source
     and p.price_id = l.price_id
     and p.valid_from <= l.period_start
     and (p.valid_to is null or l.period_start < p.valid_to)
   left join line_usage as u on u.source = l.source and u.line_id = l.line_id
-  where l.period_end <= $window_end
+  where (l.period_end > $window_start or l.is_recent)
+    and l.period_end <= $window_end
     and not l.is_prorated
     and (l.amount <> 0 or l.quantity <> 0 or u.used_quantity <> 0)
 ),
@@ -254,7 +262,7 @@ broken_lines as (
     on t.source = l.source and t.price_id = l.price_id and t.effective_from = l.price_effective_from
   where l.kind = 'usage'
     and coalesce(l.invoice_status, '') <> 'void'
-    and l.period_end > $window_start
+    and (greatest(l.period_end, l.invoice_made_at) > $window_start or l.invoice_status in ('draft', 'pending'))
     and l.period_end <= $window_end
     and not coalesce(l.is_prorated, false)
 ),
