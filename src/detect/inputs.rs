@@ -45,6 +45,7 @@ impl Inputs {
         world: &World,
         sources: &[Source],
         rules: &[&Rule],
+        as_of: DateTime<Utc>,
     ) -> Result<Self, DetectError> {
         let read = |source| LakeError::Read {
             table: "exports",
@@ -76,7 +77,7 @@ impl Inputs {
             .collect();
         Ok(Self {
             exports,
-            held: Held::load(world, sources, rules).await,
+            held: Held::load(world, sources, rules, as_of).await,
             is_past: false,
         })
     }

@@ -147,7 +147,7 @@ pub async fn detect<'a>(
     world
         .hold_small(&read.map(String::as_str).collect())
         .await?;
-    let inputs = Inputs::load(&world, request.sources, &rules).await?;
+    let inputs = Inputs::load(&world, request.sources, &rules, request.run.as_of).await?;
     let window = widest_window(request.selected(), request.run.as_of);
     let texts = rules.iter().map(|rule| rule.sql.as_str());
     let views: Vec<&View> = request.rules.views_named(texts);

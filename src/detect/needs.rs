@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, Utc};
 use datafusion::error::Result;
 use serde::Deserialize;
 
@@ -41,7 +42,12 @@ struct Holding {
 
 impl Held {
     /// Looks for what these rules need.
-    pub(super) async fn load(world: &World, sources: &[Source], rules: &[&Rule]) -> Self {
+    pub(super) async fn load(
+        world: &World,
+        sources: &[Source],
+        rules: &[&Rule],
+        as_of: DateTime<Utc>,
+    ) -> Self {
         let mut wanted: BTreeMap<&'static str, BTreeSet<&'static str>> = BTreeMap::new();
         for rule in rules {
             for table in needed(rule) {
@@ -68,7 +74,7 @@ impl Held {
                 .filter(|source| !is_without(source, table))
                 .flat_map(|source| {
                     let columns = columns.iter();
-                    columns.map(move |column| (source, part(source, table, column)))
+                    columns.map(move |column| (source, part(source, table, column, as_of)))
                 })
                 .collect();
             for parts in parts.chunks(PARTS) {
@@ -245,9 +251,12 @@ fn listed(words: &[String], link: &str) -> String {
 }
 
 /// One row where the column holds anything.
-fn part(source: &Source, table: &str, column: &str) -> String {
+fn part(source: &Source, table: &str, column: &str, as_of: DateTime<Utc>) -> String {
     let name = source.name.replace('\'', "''");
-    let holds = if column == ROWS {
+    let holds = if column == ROWS && table == "usage_records" {
+        // Usage that came after the moment that is judged says nothing about it.
+        format!(" and usage_date <= date '{}'", as_of.format("%Y-%m-%d"))
+    } else if column == ROWS {
         String::new()
     } else {
         format!(" and {column} is not null")

@@ -125,6 +125,15 @@ fn usage_without_a_record_is_no_clean_usage() {
 }
 
 #[test]
+fn a_moment_before_all_usage_is_not_clean() {
+    let world = world("", USAGE);
+    let detect = ["detect", "--rule", "negative-usage", "--as-of"];
+    for (as_of, code) in [("2026-02-28T23:59:59Z", 30), ("2026-03-01T00:00:00Z", 0)] {
+        assert_code(&world.run(&[&detect[..], &[as_of]].concat()), code);
+    }
+}
+
+#[test]
 fn our_own_rules_say_what_they_need() {
     let bare = world("", USAGE);
     let found = judged(&bare, "duplicate-usage", 30);
