@@ -148,16 +148,25 @@ fn placed(config: &Config, error: &RuleError) -> String {
     }
 }
 
-/// Suppressions of rules that there are not: they would suppress nothing, and nobody would know.
+/// Suppressions of rules, or by columns, that there are not: they would suppress nothing, and nobody
+/// would know.
 fn unknown_suppressions(config: &Config, set: &RuleSet) -> impl Iterator<Item = String> {
-    let unknown = config
-        .suppress
-        .iter()
-        .filter(move |suppression| !set.ids().any(|id| id == suppression.rule));
-    unknown.map(move |suppression| {
+    config.suppress.iter().filter_map(move |suppression| {
         let (place, rule) = (&suppression.place, &suppression.rule);
-        let hint = hint(rule, set.ids());
-        format!("{place}: `suppress.rule`: unknown rule `{rule}`{hint}")
+        if !set.ids().any(|id| id == rule) {
+            let hint = hint(rule, set.ids());
+            return Some(format!(
+                "{place}: `suppress.rule`: unknown rule `{rule}`{hint}"
+            ));
+        }
+        // One that is switched off has no query to look at.
+        let names = set.rule(rule)?.names();
+        let mut columns = suppression.matches.keys();
+        let unknown = columns.find(|column| !names.contains(*column))?;
+        let hint = hint(unknown, names.iter().map(String::as_str));
+        Some(format!(
+            "{place}: `suppress.match.{unknown}`: rule {rule} has no such column{hint}"
+        ))
     })
 }
 

@@ -278,6 +278,16 @@ pub struct RuleSet {
 }
 
 impl Rule {
+    /// Every name in its query, and what explaining adds: its findings have no column beside these.
+    pub fn names(&self) -> BTreeSet<String> {
+        let mut names = sql::names(&self.sql);
+        if self.explain.is_some() {
+            names.extend(EXPLAINED_COLUMNS.iter().map(|&name| name.to_owned()));
+            names.extend(["explanation", "root_cause"].map(str::to_owned));
+        }
+        names
+    }
+
     /// Every text that may name columns in braces, with the key that it stands under.
     pub fn texts(&self) -> Vec<(String, &str)> {
         let mut texts = vec![

@@ -83,6 +83,10 @@ fn overrides_and_suppressions_of_nothing_are_named_with_file_and_line() {
         &suppress("negative-usge"),
         "8: `suppress.rule`: unknown rule `negative-usge`; did you mean `negative-usage`?",
     );
+    told(
+        &suppress("negative-usage").replace("meter =", "metre ="),
+        "8: `suppress.match.metre`: rule negative-usage has no such column; did you mean `meter`?",
+    );
     // One that is switched off is known.
     let off = "[rules.override.negative-usage]\nenabled = false\n";
     world.write(
